@@ -1,0 +1,1 @@
+//! Benchmarks of Evenkeel: figures live here, never in tests.

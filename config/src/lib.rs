@@ -1,0 +1,1 @@
+//! The TOML model, its checks, and errors that point at the character.

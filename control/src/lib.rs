@@ -1,0 +1,1 @@
+//! Desired state to snapshots; control socket, neighbours, routes.

@@ -1,0 +1,46 @@
+//! Ports: what a worker polls and sends by, whatever device stands behind.
+
+use crate::packet::Packet;
+use crate::snapshot::{ChecksumOffload, MacAddress};
+
+/// Packets taken from a queue at most in one turn.
+pub const BURST: usize = 64;
+
+/// One receive and transmit queue of one port, owned by one worker.
+pub trait Queue {
+    /// What it carries.
+    type Packet: Packet;
+
+    /// Appends at most [`BURST`] packets to `burst`, within its capacity, each marked with this port; returns how many.
+    fn receive(&mut self, burst: &mut Vec<Self::Packet>) -> usize;
+
+    /// Sends from the front of `packets` and removes what was sent; the rest, which the device had no room for,
+    /// stays. Returns how many were sent.
+    fn transmit(&mut self, packets: &mut Vec<Self::Packet>) -> usize;
+}
+
+/// What a started port turned out to be able to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortCapabilities {
+    /// Its hardware address.
+    pub mac: MacAddress,
+    /// Largest network-layer packet that it sends and receives, in octets.
+    pub mtu: u16,
+    /// Checksums that it completes on sending.
+    pub transmit_checksums: ChecksumOffload,
+    /// Receive-side scaling that was set up on it: `None` where it has none or only one queue.
+    pub rss: Option<Rss>,
+    /// Number of its queue pairs.
+    pub queues: u16,
+    /// NUMA node of the device, where it is known.
+    pub numa_node: Option<u8>,
+}
+
+/// How a device spreads packets over its queues: `queue = reta[toeplitz(key, tuple) % reta.len()]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rss {
+    /// The Toeplitz key, 40 or 52 octets.
+    pub key: Vec<u8>,
+    /// The redirection table, a power of two long.
+    pub reta: Vec<u16>,
+}

@@ -1,0 +1,246 @@
+//! The immutable state that workers forward by. The control thread builds it, workers only read it.
+//!
+//! Invariants that the builder keeps:
+//! - A service or backend keeps its slot for life. A slot is given to another backend only with a new epoch.
+//! - `Service::maglev` names only slots of backends of that service; it is empty when none may be picked.
+//! - Every index in it (next hops, ports, slots) is within its vector.
+
+use core::fmt;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::fib::Fib;
+use crate::key::{Addr, Endpoint, Protocol};
+use crate::maglev::Maglev;
+use crate::steering::Steering;
+use crate::time::Time;
+
+/// Index of a port, in the order of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct PortId(pub u8);
+
+/// Index of a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct WorkerId(pub u8);
+
+/// Slot of a service in [`Snapshot::services`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct ServiceSlot(pub u16);
+
+/// A backend of one service: its slot in [`Snapshot::backends`], and which of the backends that ever had the slot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct BackendId {
+    /// Index in [`Snapshot::backends`].
+    pub slot: u16,
+    /// Counts the backends that have had this slot, modulo 2^16.
+    pub epoch: u16,
+}
+
+/// Index of a next hop in [`Fib::next_hops`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct NextHopId(pub u16);
+
+/// An Ethernet address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct MacAddress(pub [u8; 6]);
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How a service's packets reach its backends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Mode {
+    /// Source and destination are rewritten: the backend sees an address of the balancer.
+    #[default]
+    FullNat,
+    /// The destination is rewritten: the backend sees the client and routes its answers through the balancer.
+    Nat,
+    /// Only the Ethernet addresses are rewritten: the backend carries the VIP and answers the client itself.
+    DsrMac,
+}
+
+/// What a backend may be given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BackendState {
+    /// New flows and packets of old ones.
+    #[default]
+    Active,
+    /// Packets of flows that it has, until the deadline (for ever without one); no new flows.
+    Draining {
+        /// When its flows are cut.
+        until: Option<Time>,
+    },
+    /// Nothing: its flows are reset or picked anew.
+    Down,
+}
+
+impl BackendState {
+    /// True if packets of a flow that the backend has may still be sent to it.
+    #[must_use]
+    #[inline]
+    pub fn keeps_flows(self, now: Time) -> bool {
+        match self {
+            Self::Active => true,
+            Self::Draining { until } => until.is_none_or(|until| now < until),
+            Self::Down => false,
+        }
+    }
+}
+
+/// A backend of one service.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// Which of the backends that ever had this slot.
+    pub epoch: u16,
+    /// The service it belongs to.
+    pub service: ServiceSlot,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// What it may be given.
+    pub state: BackendState,
+    /// The way to it; `None` while its neighbour is unresolved.
+    pub next_hop: Option<NextHopId>,
+}
+
+/// A virtual address with port and protocol, and how it is served.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Where clients find it.
+    pub vip: Endpoint,
+    /// What they speak.
+    pub protocol: Protocol,
+    /// How packets reach its backends.
+    pub mode: Mode,
+    /// From a flow's hash to the slot of a backend that may be picked.
+    pub maglev: Arc<Maglev>,
+}
+
+/// Checksums that a port completes on sending.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ChecksumOffload {
+    /// The IPv4 header's.
+    pub ipv4: bool,
+    /// TCP's.
+    pub tcp: bool,
+    /// UDP's.
+    pub udp: bool,
+}
+
+/// What forwarding must know of a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PortInfo {
+    /// Its own address: the source of what it sends; unicast frames for others are dropped.
+    pub mac: MacAddress,
+    /// Largest network-layer packet, in octets.
+    pub mtu: u16,
+    /// Checksums it completes on sending.
+    pub offload: ChecksumOffload,
+    /// TCP and UDP checksums of packets received here are not to be trusted and are computed whole
+    /// (a virtual wire whose sender leaves them to a device that is not there).
+    pub recompute_checksums: bool,
+}
+
+/// How long a flow may be silent before it is forgotten, in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// TCP, until both sides have been heard (NAT) or the client's ACK was seen (DSR).
+    pub tcp_handshake_ms: u32,
+    /// TCP, open.
+    pub tcp_established_ms: u32,
+    /// TCP, one side has sent FIN.
+    pub tcp_half_closed_ms: u32,
+    /// TCP, both sides have sent FIN, or one a RST.
+    pub tcp_closed_ms: u32,
+    /// UDP, only the client has been heard.
+    pub udp_one_way_ms: u32,
+    /// UDP, both sides have been heard.
+    pub udp_two_way_ms: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            tcp_handshake_ms: 10_000,
+            tcp_established_ms: 900_000,
+            tcp_half_closed_ms: 120_000,
+            tcp_closed_ms: 10_000,
+            udp_one_way_ms: 30_000,
+            udp_two_way_ms: 120_000,
+        }
+    }
+}
+
+/// How many packets a second each worker may spend on what is not a flow's traffic (token buckets of one second).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RateLimits {
+    /// To the kernel's twin of a port.
+    pub to_kernel: u32,
+    /// Resets that answer packets without a flow.
+    pub resets: u32,
+    /// ICMP errors that the balancer generates, and echo replies.
+    pub icmp: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self { to_kernel: 20_000, resets: 1_000, icmp: 1_000 }
+    }
+}
+
+/// Everything that forwarding depends on, besides the packet, the flow table, the time and the seed.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Grows by one with each change.
+    pub generation: u64,
+    /// By slot; `None` where there is none.
+    pub services: Vec<Option<Service>>,
+    /// By slot; `None` where there is none.
+    pub backends: Vec<Option<Backend>>,
+    /// From VIP to service.
+    pub vips: HashMap<(Endpoint, Protocol), ServiceSlot, foldhash::fast::FixedState>,
+    /// Every address that is some service's VIP.
+    pub vip_addresses: hashbrown::HashSet<Addr, foldhash::fast::FixedState>,
+    /// Backends of services in NAT mode, by what their answers come from: such packets belong to flows.
+    pub nat_endpoints: hashbrown::HashSet<(Endpoint, Protocol), foldhash::fast::FixedState>,
+    /// Addresses that full NAT sends from; a flow keeps the index, so an address keeps its place while it has flows.
+    pub local_addresses: Vec<Addr>,
+    /// Transport ports that full NAT sends from: first and last.
+    pub local_ports: (u16, u16),
+    /// Routes and neighbours.
+    pub fib: Arc<Fib>,
+    /// By [`PortId`].
+    pub ports: Vec<PortInfo>,
+    /// Which worker owns a packet.
+    pub steering: Arc<Steering>,
+    /// Idle timeouts of flows.
+    pub timeouts: Timeouts,
+    /// What each worker may spend on other packets.
+    pub limits: RateLimits,
+}
+
+impl Snapshot {
+    /// The backend with this id; `None` if it is gone or its slot has another now.
+    #[must_use]
+    #[inline]
+    pub fn backend(&self, id: BackendId) -> Option<&Backend> {
+        self.backends.get(usize::from(id.slot))?.as_ref().filter(|backend| backend.epoch == id.epoch)
+    }
+
+    /// The service in this slot.
+    #[must_use]
+    #[inline]
+    pub fn service(&self, slot: ServiceSlot) -> Option<&Service> {
+        self.services.get(usize::from(slot.0))?.as_ref()
+    }
+}

@@ -1,0 +1,3 @@
+//! The `evenkeel` program: wiring only.
+
+fn main() {}
