@@ -12,9 +12,6 @@
 //! So the first turn of all comes before the second of any, a candidate's share is in proportion to its weight, and
 //! the order of two candidates' turns depends on no third one. With equal weights these are the paper's rounds.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 /// Slots of a table unless the configuration says otherwise: the paper's small table, a prime.
 pub const DEFAULT_SIZE: u32 = 65_537;
 
@@ -44,6 +41,7 @@ impl Maglev {
         let mut by_identity: Vec<Candidate> =
             candidates.iter().copied().filter(|candidate| candidate.weight > 0).collect();
         by_identity.sort_unstable_by_key(|candidate| (candidate.identity, candidate.slot));
+        by_identity.truncate(1 << 16); // as many as there are slots of backends
         let preferences: Vec<Preference> =
             by_identity.iter().map(|candidate| Preference::of(candidate, size)).collect();
         Self { table: fill(size, preferences) }
@@ -179,18 +177,31 @@ fn fill(size: u32, mut preferences: Vec<Preference>) -> Vec<u16> {
         }
         return filling.table;
     }
-    // Virtual time in units of 2^-32: turns number below 2^32, so it fits 64 bits.
-    let mut due: BinaryHeap<Reverse<(u64, usize, u64)>> =
-        (0..preferences.len()).map(|at| Reverse((0, at, 0))).collect();
-    while filling.free > 0
-        && let Some(mut earliest) = due.peek_mut()
-    {
-        let Reverse((_, at, turn)) = *earliest;
-        let preference = &mut preferences[at];
-        filling.turn(preference);
-        *earliest = Reverse((((turn + 1) << 32) / u64::from(preference.weight), at, turn + 1));
+    for at in turns_by_virtual_time(size, &preferences) {
+        if filling.free > 0 {
+            filling.turn(&mut preferences[at]);
+        }
     }
     filling.table
+}
+
+/// Who takes each turn when weights differ: indices into `preferences`, at least as many as there are slots.
+fn turns_by_virtual_time(size: u32, preferences: &[Preference]) -> impl Iterator<Item = usize> + use<> {
+    let sum: u64 = preferences.iter().map(|preference| u64::from(preference.weight)).sum();
+    let mut turns: Vec<u64> = Vec::with_capacity(size as usize + preferences.len());
+    for (at, preference) in preferences.iter().enumerate() {
+        // All turns due before `size / sum`: rounded up for each, so no fewer than `size` together.
+        let wide = u128::from(size) * u128::from(preference.weight);
+        let count = wide.div_ceil(u128::from(sum)) as u32;
+        // The bits of a float that is not negative sort like it. The lowest ones make room for the candidate: equal
+        // times stay equal, and times that only differ there count as equal.
+        turns.extend((0..count).map(|turn| {
+            let due = f64::from(turn) / f64::from(preference.weight);
+            due.to_bits() & !u64::from(u16::MAX) | at as u64
+        }));
+    }
+    turns.sort_unstable();
+    turns.into_iter().map(|turn| usize::from(turn as u16))
 }
 
 #[cfg(test)]
@@ -316,7 +327,7 @@ mod tests {
     fn more_backends_than_slots_serve_the_first_by_identity() {
         let all = backends(20);
         let maglev = Maglev::build(7, &all);
-        let mut first: Vec<_> = all.clone();
+        let mut first = all;
         first.sort_by_key(|c| c.identity);
         let mut expected: Vec<u16> = first[..7].iter().map(|c| c.slot).collect();
         expected.sort_unstable();
