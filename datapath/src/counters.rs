@@ -35,6 +35,8 @@ macro_rules! counters {
     };
 }
 
+pub(crate) use counters;
+
 counters! {
     /// Why a packet was dropped. Every dropped packet has exactly one reason.
     DropReason {

@@ -11,3 +11,4 @@ pub mod port;
 pub mod snapshot;
 pub mod steering;
 pub mod time;
+pub mod twin;
