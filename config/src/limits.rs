@@ -1,0 +1,59 @@
+//! The bounds of everything that a configuration may hold. Each is a limit of the datapath's types or of sense.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Octets of a configuration file.
+pub const FILE_OCTETS: u64 = 16 << 20;
+/// Workers: their ids are small and RSS tables have few places.
+pub const WORKERS: usize = 64;
+/// The highest core that a worker may be given (the kernel's `cpu_set_t` ends there).
+pub const CORE: u64 = 1023;
+/// Flows in one worker's table.
+pub const FLOWS: RangeInclusive<u64> = 1..=1 << 27;
+/// Slots for services.
+pub const SERVICES: RangeInclusive<u64> = 1..=65_535;
+/// Slots for backends of all services.
+pub const BACKENDS: RangeInclusive<u64> = 1..=65_535;
+/// Characters of a path: a unix socket's address holds 108 octets, one of them zero.
+pub const SOCKET_PATH: usize = 107;
+/// A drain's deadline.
+pub const DRAIN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
+/// Idle timeouts: flow entries keep milliseconds modulo 2^32, of which a day is a fiftieth.
+pub const IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+/// Memory for EAL, in octets.
+pub const MEMORY: RangeInclusive<u64> = 16 << 20..=1 << 40;
+/// Packet buffers.
+pub const MBUFS: RangeInclusive<u64> = 1_024..=16 << 20;
+/// Arguments to EAL, and octets of each and of a device string.
+pub const ARGUMENTS: usize = 64;
+/// Octets of an argument to EAL or a device string.
+pub const ARGUMENT_OCTETS: usize = 1_024;
+/// Packets a second of `[limits]`.
+pub const RATE: RangeInclusive<u64> = 0..=100_000_000;
+/// Local addresses of full NAT: a flow keeps an index of 8 bits.
+pub const LOCAL_ADDRESSES: usize = 256;
+/// The least number of ports that full NAT may have: they are shared out among the workers.
+pub const LOCAL_PORTS: u32 = 1_024;
+/// Ports of the balancer.
+pub const PORTS: usize = 64;
+/// Devices that make up one port: one for each worker.
+pub const DEVICES: usize = WORKERS;
+/// Addresses of one port.
+pub const ADDRESSES: usize = 64;
+/// What IPv4 requires of a link (RFC 791, section 3.2) up to what fits the jumbo frames of NICs.
+pub const MTU: RangeInclusive<u64> = 68..=9_700;
+/// IPv6 requires this much of a link (RFC 8200, section 5).
+pub const MTU_IPV6: u16 = 1_280;
+/// Routes.
+pub const ROUTES: usize = 4_096;
+/// Static neighbours.
+pub const NEIGHBORS: usize = 65_535;
+/// Characters of a port's or kernel interface's name (`IFNAMSIZ` less the zero).
+pub const INTERFACE_NAME: usize = 15;
+/// Characters of a service's name.
+pub const SERVICE_NAME: usize = 63;
+/// Slots of a Maglev table.
+pub const MAGLEV_TABLE: RangeInclusive<u64> = 2..=5_000_003;
+/// Weight of a backend.
+pub const WEIGHT: RangeInclusive<u64> = 0..=1_000;

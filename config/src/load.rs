@@ -1,0 +1,124 @@
+//! From a file to a configuration, or to everything that is wrong with it.
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::Path;
+
+use serde::Serialize;
+use toml::de::DeTable;
+
+use crate::limits;
+use crate::model::Config;
+use crate::read::Reader;
+use crate::report::{Diagnostic, Problem, Severity, Source};
+
+/// Errors that are shown; a file with more is some other file.
+const SHOWN: usize = 100;
+
+/// A configuration and what is doubtful about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Parsed {
+    /// What the file says.
+    pub config: Config,
+    /// What is allowed, but likely not meant.
+    pub warnings: Warnings,
+}
+
+/// Warnings about a file, in its order; `Display` prints them all.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(transparent)]
+pub struct Warnings(pub Vec<Diagnostic>);
+
+impl fmt::Display for Warnings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|warning| writeln!(f, "{warning}"))
+    }
+}
+
+/// Everything that is wrong with a file, at least one error; `Display` prints it all.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Errors {
+    /// Errors in the order of the file, then warnings; at most 100 of each.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Further errors, which are not shown.
+    pub omitted: usize,
+    #[serde(skip)]
+    file: String,
+}
+
+impl std::error::Error for Errors {}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for diagnostic in &self.diagnostics {
+            writeln!(f, "{diagnostic}")?;
+        }
+        let shown =
+            self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+        match (shown + self.omitted, self.omitted) {
+            (1, _) => write!(f, "{}: 1 error", self.file),
+            (all, 0) => write!(f, "{}: {all} errors", self.file),
+            (all, _) => write!(f, "{}: {all} errors, the first {shown} of which are shown", self.file),
+        }
+    }
+}
+
+impl Config {
+    /// The configuration that `text` holds; `file` is what messages call it.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(text: &str, file: &str) -> Result<Parsed, Errors> {
+        let source = Source::new(file, text);
+        if text.len() as u64 > limits::FILE_OCTETS {
+            return Err(errors(&source, file, vec![too_large()]));
+        }
+        let (table, syntax) = DeTable::parse_recoverable(text);
+        if !syntax.is_empty() {
+            let problems = syntax
+                .iter()
+                .map(|error| Problem::error("this is not TOML").at(error.span()).label(error.message()));
+            return Err(errors(&source, file, problems.collect()));
+        }
+        let mut reader = Reader::default();
+        let config = reader.file(table.get_ref(), crate::parse::config);
+        if reader.problems.is_empty() {
+            Ok(Parsed { config, warnings: Warnings::default() })
+        } else {
+            Err(errors(&source, file, reader.problems))
+        }
+    }
+
+    /// The configuration in the file at `path`.
+    ///
+    /// # Errors
+    /// All that is wrong with it, or why it cannot be read.
+    pub fn load(path: &Path) -> Result<Parsed, Errors> {
+        let file = path.display().to_string();
+        let failed = |message: String| errors(&Source::new(&file, ""), &file, vec![Problem::error(message)]);
+        let mut octets = Vec::new();
+        std::fs::File::open(path)
+            .and_then(|opened| opened.take(limits::FILE_OCTETS + 1).read_to_end(&mut octets))
+            .map_err(|error| failed(format!("cannot read the configuration: {error}")))?;
+        match String::from_utf8(octets) {
+            Ok(text) => Self::parse(&text, &file),
+            Err(error) => {
+                Err(failed(format!("not UTF-8 from octet {} on", error.utf8_error().valid_up_to())))
+            }
+        }
+    }
+}
+
+fn too_large() -> Problem {
+    Problem::error(format!("the file is larger than {} octets", limits::FILE_OCTETS))
+}
+
+fn errors(source: &Source<'_>, file: &str, mut problems: Vec<Problem>) -> Errors {
+    problems.sort_by_key(|problem| {
+        (problem.severity, problem.place.as_ref().map_or((0, 0), |place| (place.start, place.end)))
+    });
+    let omitted = problems.iter().skip(SHOWN).filter(|problem| problem.severity == Severity::Error).count();
+    problems.truncate(SHOWN);
+    let diagnostics = problems.into_iter().map(|problem| source.diagnostic(problem)).collect();
+    Errors { diagnostics, omitted, file: file.to_owned() }
+}

@@ -1,0 +1,123 @@
+//! The whole language, once: every key is read, and what serde writes parses to the same value.
+
+use std::time::Duration;
+
+use evenkeel_config::{BackendState, Config, Idle, Mode, Protocol};
+
+const EVERY_KEY: &str = r#"
+[balancer]
+workers = [0, 1]
+idle = "backoff"
+flows = 1_000_000
+max_services = 256
+max_backends = 4096
+control_socket = "/run/evenkeel/control.sock"
+drain_timeout = "5m"
+seed = 7
+
+[dpdk]
+huge_pages = true
+memory = "512M"
+mbufs = 32768
+file_prefix = "evenkeel"
+pci = true
+args = ["--log-level=8"]
+
+[timeouts]
+tcp_handshake = "10s"
+tcp_established = "15m"
+tcp_half_closed = "2m"
+tcp_closed = "10s"
+udp_one_way = "30s"
+udp_two_way = "2m"
+
+[limits]
+to_kernel = 20_000
+resets = 1_000
+icmp = 1_000
+
+[full_nat]
+local_addresses = ["10.0.1.10", "fd00:1::10"]
+ports = "1024-32767"
+
+[[port]]
+name = "wan"
+device = "0000:03:00.0"
+mtu = 1500
+kernel = "ek-wan0"
+addresses = ["10.0.0.1/24", "fd00::1/64"]
+mac = "02:00:00:00:00:01"
+recompute_checksums = false
+
+[[port]]
+name = "lan"
+device = ["net_af_xdp0,iface=ek-lan,start_queue=0", "net_af_xdp1,iface=ek-lan,start_queue=1"]
+
+[[route]]
+to = "0.0.0.0/0"
+via = "10.0.0.254"
+
+[[route]]
+to = "default"
+via = "fd00::fe"
+
+[[neighbor]]
+address = "10.0.0.3"
+mac = "02:00:00:00:00:03"
+port = "wan"
+
+[[service]]
+name = "web"
+vip = "192.0.2.10:80"
+protocol = "tcp"
+mode = "full-nat"
+maglev_table = 65537
+
+[[service.backend]]
+address = "10.0.0.3:8080"
+weight = 1
+state = "active"
+
+[[service.backend]]
+address = "10.0.0.4:8080"
+weight = 0
+state = "draining"
+
+[[service]]
+name = "dns6"
+vip = "[2001:db8::53]:53"
+protocol = "udp"
+mode = "dsr-mac"
+backend = [{ address = "[fd00::3]:53" }]
+"#;
+
+#[test]
+fn every_key() {
+    let config =
+        Config::parse(EVERY_KEY, "evenkeel.toml").map_err(|errors| panic!("{errors}")).unwrap().config;
+    assert_eq!(config.balancer.workers, [0, 1]);
+    assert_eq!(config.balancer.idle, Idle::Backoff);
+    assert_eq!(config.balancer.drain_timeout, Duration::from_secs(300));
+    assert_eq!(config.balancer.seed, Some(7));
+    assert_eq!(config.dpdk.memory, 512 << 20);
+    assert_eq!(config.timeouts.tcp_established, Duration::from_secs(900));
+    assert_eq!(config.full_nat.ports.to_string(), "1024-32767");
+    assert_eq!(config.ports[0].addresses[1].to_string(), "fd00::1/64");
+    assert_eq!(config.ports[0].mac.unwrap().to_string(), "02:00:00:00:00:01");
+    assert_eq!(config.ports[1].devices.len(), 2);
+    assert_eq!(config.routes[1].to.to_string(), "::/0");
+    assert_eq!(config.neighbors[0].port, "wan");
+    assert_eq!(config.services[0].mode, Mode::FullNat);
+    assert_eq!(config.services[0].backends[1].state, BackendState::Draining);
+    assert_eq!(config.services[1].protocol, Protocol::Udp);
+    assert_eq!(config.services[1].maglev_table, 65_537);
+    assert_eq!(config.services[1].backends[0].address.to_string(), "[fd00::3]:53");
+}
+
+#[test]
+fn what_is_written_parses_to_the_same() {
+    let config = Config::parse(EVERY_KEY, "evenkeel.toml").unwrap().config;
+    let written = toml::to_string(&config).unwrap();
+    let again = Config::parse(&written, "written.toml").map_err(|errors| panic!("{errors}")).unwrap().config;
+    assert_eq!(config, again);
+}
