@@ -1,1 +1,8 @@
 //! Desired state to snapshots; control socket, neighbours, routes.
+#![forbid(unsafe_code)]
+
+pub mod next_hops;
+pub mod protocol;
+mod setup;
+
+pub use setup::Setup;

@@ -3,7 +3,8 @@
 //! A worker counts in private arrays ([`Counters`]) and copies them to memory that others read ([`Published`]) a part
 //! at a time, so that publishing never holds up a burst for long.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 macro_rules! counters {
     ($(#[$outer:meta])* $kind:ident { $($(#[$m:meta])* $variant:ident $name:literal $help:literal,)+ }) => {
@@ -245,12 +246,18 @@ impl Counters {
         published.store(0, &self.words[..SERVICES_AT]);
         let end = (self.next + Self::PART).min(self.words.len());
         published.store(self.next, &self.words[self.next..end]);
-        self.next = if end == self.words.len() { SERVICES_AT } else { end };
+        if end == self.words.len() {
+            published.rounds.fetch_add(1, Release);
+            self.next = SERVICES_AT;
+        } else {
+            self.next = end;
+        }
     }
 
     /// Copies everything.
     pub fn publish_all(&self, published: &Published) {
         published.store(0, &self.words);
+        published.rounds.fetch_add(1, Release);
     }
 }
 
@@ -259,13 +266,18 @@ impl Counters {
 pub struct Published {
     words: Vec<AtomicU64>,
     bounds: Bounds,
+    rounds: AtomicU64,
 }
 
 impl Published {
     /// All zero.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        Self { words: std::iter::repeat_with(AtomicU64::default).take(bounds.words()).collect(), bounds }
+        Self {
+            words: std::iter::repeat_with(AtomicU64::default).take(bounds.words()).collect(),
+            bounds,
+            rounds: AtomicU64::new(0),
+        }
     }
 
     fn store(&self, at: usize, words: &[u64]) {
@@ -276,6 +288,13 @@ impl Published {
 
     fn word(&self, at: usize) -> u64 {
         self.words.get(at).map_or(0, |word| word.load(Relaxed))
+    }
+
+    /// How many times every word has been published. When this has grown by two, each word is of a later time than the
+    /// first look: whoever must know that a gauge *is* zero, and not that it was, waits for that.
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.rounds.load(Acquire)
     }
 
     /// What `counter` stood at when it was last published.

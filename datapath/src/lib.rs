@@ -12,3 +12,4 @@ pub mod snapshot;
 pub mod steering;
 pub mod time;
 pub mod twin;
+pub mod worker;
