@@ -2,6 +2,8 @@
 
 pub mod command;
 pub mod counters;
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 pub mod fib;
 pub mod flow;
 pub mod key;
