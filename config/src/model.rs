@@ -219,7 +219,7 @@ impl Port {
 }
 
 /// An address and how many of its bits name the subnet. The bits past `length` are kept: they are the host.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Prefix {
     /// An address in the subnet.
     pub addr: IpAddr,

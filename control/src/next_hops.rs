@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use evenkeel_config::{Config, Neighbor as StaticNeighbor, Route};
 use evenkeel_datapath::fib::Fib;
 use evenkeel_datapath::snapshot::{MacAddress, PortId};
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 /// Routes and neighbours at one time.
 #[derive(Clone, Debug, Default)]
 pub struct NextHops {
-    /// What packets are forwarded by.
+    /// What packets are forwarded by: the same `Arc` as before when only neighbours' states changed.
     pub fib: Arc<Fib>,
     /// Every neighbour that is known or looked for, for `next-hop list`.
     pub neighbors: Vec<Neighbor>,
@@ -58,13 +59,42 @@ impl NeighborState {
     }
 }
 
-/// The control thread's end: reads next hops, says which addresses it needs the way to.
+/// What the control thread wants of whoever follows the kernel.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Wanted {
+    /// The addresses of all backends: the ways to them are to be resolved and kept alive.
+    pub backends: BTreeSet<IpAddr>,
+    /// VIPs and local addresses of full NAT: every twin carries them, so that Linux answers for them.
+    pub carried: BTreeSet<IpAddr>,
+    /// `[[route]]`.
+    pub routes: Vec<Route>,
+    /// `[[neighbor]]`.
+    pub neighbors: Vec<StaticNeighbor>,
+}
+
+impl Wanted {
+    /// What the file says.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let services = &config.services;
+        let backends = services.iter().flat_map(|service| &service.backends);
+        let vips = services.iter().map(|service| service.vip.ip());
+        Self {
+            backends: backends.map(|backend| backend.address.ip()).collect(),
+            carried: vips.chain(config.full_nat.local_addresses.iter().copied()).collect(),
+            routes: config.routes.clone(),
+            neighbors: config.neighbors.clone(),
+        }
+    }
+}
+
+/// The control thread's end: reads next hops, says what it wants.
 #[derive(Debug)]
 pub struct NextHopReader {
     /// The newest next hops.
     pub next_hops: watch::Receiver<NextHops>,
-    /// The addresses of all backends.
-    pub wanted: watch::Sender<BTreeSet<IpAddr>>,
+    /// What is wanted from now on.
+    pub wanted: watch::Sender<Wanted>,
 }
 
 /// The other end, of whoever follows the kernel.
@@ -72,14 +102,14 @@ pub struct NextHopReader {
 pub struct NextHopWriter {
     /// The newest next hops.
     pub next_hops: watch::Sender<NextHops>,
-    /// The addresses that need a way to them, to be probed and kept alive.
-    pub wanted: watch::Receiver<BTreeSet<IpAddr>>,
+    /// What the control thread wants.
+    pub wanted: watch::Receiver<Wanted>,
 }
 
-/// Both ends, beginning with `next_hops` (what the configuration says) and no address wanted.
+/// Both ends, beginning with `next_hops` (what the configuration says) and `wanted`.
 #[must_use]
-pub fn channel(next_hops: NextHops) -> (NextHopReader, NextHopWriter) {
+pub fn channel(next_hops: NextHops, wanted: Wanted) -> (NextHopReader, NextHopWriter) {
     let (next_hops_in, next_hops) = watch::channel(next_hops);
-    let (wanted, wanted_out) = watch::channel(BTreeSet::new());
+    let (wanted, wanted_out) = watch::channel(wanted);
     (NextHopReader { next_hops, wanted }, NextHopWriter { next_hops: next_hops_in, wanted: wanted_out })
 }
