@@ -1,0 +1,39 @@
+//! What README.md shows is true: its configuration is valid, and its requests are understood.
+
+use evenkeel_config::Config;
+use evenkeel_control::protocol::parse_line;
+
+const README: &str = include_str!("../README.md");
+
+/// The blocks of code in README.md of this language.
+fn blocks(language: &str) -> Vec<&str> {
+    let fence = format!("\n```{language}\n");
+    README.split(&fence).skip(1).filter_map(|rest| rest.split("\n```").next()).collect()
+}
+
+#[test]
+fn the_configuration_is_valid() {
+    let blocks = blocks("toml");
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        if let Err(errors) = Config::parse(block, "README.md") {
+            panic!("{errors}");
+        }
+    }
+}
+
+#[test]
+fn the_requests_are_understood() {
+    let requests: Vec<&str> = README
+        .split("echo '")
+        .skip(1)
+        .filter_map(|rest| rest.split('\'').next())
+        .filter(|text| text.starts_with('{'))
+        .collect();
+    assert!(!requests.is_empty());
+    for request in requests {
+        if let Err(refusal) = parse_line(request.as_bytes()) {
+            panic!("{request}: {refusal}");
+        }
+    }
+}
