@@ -7,6 +7,7 @@
 
 pub mod maglev;
 pub mod report;
+pub mod rig;
 
 /// The median of `values`, the upper one of two; zero when there are none.
 pub fn median(values: &mut [f64]) -> f64 {

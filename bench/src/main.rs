@@ -2,9 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use evenkeel_bench::{maglev, report::Report};
+use evenkeel_bench::{maglev, report::Report, rig};
 
 /// Benchmarks of Evenkeel.
 #[derive(Parser, Debug)]
@@ -14,17 +17,44 @@ struct Arguments {
     /// Print one JSON object a line: suite, case, value, unit, baseline, baseline_value.
     #[arg(long)]
     json: bool,
+    /// Of suite rig: only this case (may be given more than once).
+    #[arg(long = "case", value_name = "CASE")]
+    cases: Vec<String>,
+    /// Of suite rig: seconds of each program's turn.
+    #[arg(long, default_value_t = 3.0)]
+    slot: f64,
+    /// Of suite rig: turns of each program.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Of suite rig: the core that every worker runs on.
+    #[arg(long, default_value_t = 1)]
+    core: usize,
+    /// Of suite rig: the balancer's binary; by default the one built beside this program.
+    #[arg(long)]
+    binary: Option<PathBuf>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
 enum Suite {
     /// Maglev tables: time to build, balance, movement.
     Maglev,
+    /// The shipped binary beside testpmd and l3fwd, on devices that replay captures. Needs root.
+    Rig,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.suite {
         Suite::Maglev => maglev::run(&mut Report::new("maglev", arguments.json)),
+        Suite::Rig => {
+            let binary = match arguments.binary {
+                Some(binary) => binary,
+                None => std::env::current_exe()?.with_file_name("evenkeel"),
+            };
+            let (cases, rounds, core) = (arguments.cases, arguments.rounds.max(1), arguments.core);
+            let options =
+                rig::Options { binary, cases, slot: Duration::from_secs_f64(arguments.slot), rounds, core };
+            rig::run(&mut Report::new("rig", arguments.json), &options)
+        }
     }
 }

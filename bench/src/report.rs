@@ -15,6 +15,8 @@ pub struct Figure {
     pub baseline: Option<(&'static str, f64)>,
     /// What was set out for.
     pub goal: Option<Goal>,
+    /// More for a person: not in JSON.
+    pub note: String,
 }
 
 /// The bound that a figure should keep.
@@ -39,13 +41,20 @@ impl Figure {
     /// A figure that stands alone.
     #[must_use]
     pub fn new(case: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { case: case.into(), value, unit, baseline: None, goal: None }
+        Self { case: case.into(), value, unit, baseline: None, goal: None, note: String::new() }
     }
 
     /// The same figure, beside another program's or algorithm's.
     #[must_use]
     pub fn beside(mut self, baseline: &'static str, value: f64) -> Self {
         self.baseline = Some((baseline, value));
+        self
+    }
+
+    /// The same figure, with more for a person to read.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
         self
     }
 
@@ -91,7 +100,11 @@ impl Report {
         }
         if !self.heading {
             self.heading = true;
-            writeln!(out, "{:<24} {:>10} {:<20} {:<30} goal", self.suite, "value", "unit", "baseline")?;
+            writeln!(
+                out,
+                "{:<24} {:>10} {:<20} {:<30} {:<20} note",
+                self.suite, "value", "unit", "baseline", "goal"
+            )?;
         }
         let baseline =
             figure.baseline.map_or_else(String::new, |(name, value)| format!("{name} {}", short(value)));

@@ -1,0 +1,52 @@
+//! Huge pages of 2 MB for the time of a run.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+/// Pages reserved beyond what there were; given back on drop.
+#[derive(Debug)]
+pub struct HugePages {
+    added: u64,
+}
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from("/sys/kernel/mm/hugepages/hugepages-2048kB").join(name)
+}
+
+fn count(name: &str) -> Result<u64> {
+    let path = file(name);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.trim().parse()?)
+}
+
+impl HugePages {
+    /// Sees to it that `wanted` pages are free.
+    ///
+    /// # Errors
+    /// When the kernel has not that many, or this is not root.
+    pub fn reserve(wanted: u64) -> Result<Self> {
+        let missing = wanted.saturating_sub(count("free_hugepages")?);
+        let pages = Self { added: missing };
+        if missing > 0 {
+            let total = count("nr_hugepages")? + missing;
+            fs::write(file("nr_hugepages"), total.to_string())
+                .context("cannot reserve huge pages (are you root?)")?;
+        }
+        let free = count("free_hugepages")?;
+        ensure!(free >= wanted, "{wanted} huge pages of 2 MB are needed, the kernel has {free} free");
+        Ok(pages)
+    }
+}
+
+impl Drop for HugePages {
+    fn drop(&mut self) {
+        if self.added > 0
+            && let Ok(total) = count("nr_hugepages")
+        {
+            // What cannot be given back stays for the next run to use.
+            let _ = fs::write(file("nr_hugepages"), total.saturating_sub(self.added).to_string());
+        }
+    }
+}
