@@ -168,31 +168,23 @@ impl Balancer {
     /// When it does not answer.
     pub fn drops(&self) -> Result<Vec<(String, u64)>> {
         let answer = self.ask(&json!({"command": "drops"}))?;
-        let reasons = answer["drops"].as_array().with_context(|| format!("no drops: {answer}"))?;
-        let count =
-            |reason: &Value| Some((reason["reason"].as_str()?.to_owned(), reason["packets"].as_u64()?));
+        let reasons = answer["drops"]["reasons"].as_array().with_context(|| format!("no drops: {answer}"))?;
+        let count = |reason: &Value| Some((reason["reason"].as_str()?.to_owned(), reason["count"].as_u64()?));
         Ok(reasons.iter().filter_map(count).filter(|drop| drop.1 > 0).collect())
     }
 
     /// What answers to all of its flows look like on the wire: from the backend to the local address and port.
     fn replies(&self, wanted: usize) -> Result<Vec<Pair>> {
-        let mut replies = Vec::with_capacity(wanted);
-        let mut request = json!({"command": "flow list"});
-        loop {
-            let answer = self.ask(&request)?;
-            let flows = answer["flows"].as_array().with_context(|| format!("no flows: {answer}"))?;
-            for flow in flows {
-                let end = |name: &str| -> Result<SocketAddrV4> {
-                    let text = flow[name].as_str().with_context(|| format!("no {name}: {flow}"))?;
-                    Ok(text.parse()?)
-                };
-                replies.push(Pair { source: end("backend")?, destination: end("local")? });
-            }
-            match &answer["next"] {
-                Value::Null => break,
-                next => request["from"] = next.clone(),
-            }
-        }
+        let answer = self.ask(&json!({"command": "flow list", "limit": wanted}))?;
+        let flows = answer["flows"]["flows"].as_array().with_context(|| format!("no flows: {answer}"))?;
+        let reply = |flow: &Value| -> Result<Pair> {
+            let end = |name: &str| -> Result<SocketAddrV4> {
+                let text = flow[name].as_str().with_context(|| format!("no {name}: {flow}"))?;
+                Ok(text.parse()?)
+            };
+            Ok(Pair { source: end("backend")?, destination: end("local")? })
+        };
+        let mut replies = flows.iter().map(reply).collect::<Result<Vec<_>>>()?;
         ensure!(replies.len() == wanted, "{} flows listed, {wanted} opened", replies.len());
         Random(1).shuffle(&mut replies);
         Ok(replies)
