@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::flow::FlowView;
-use crate::key::FlowKey;
+use crate::key::{Addr, FlowKey};
 use crate::snapshot::Snapshot;
 
 /// From the control thread to one worker. Each takes effect at the top of a turn, in order.
@@ -26,6 +26,8 @@ pub enum Reply {
     Returned(Arc<Snapshot>),
     /// The question, answered.
     Flows(Box<FlowQuery>),
+    /// A packet was for this neighbour on a link of ours, and its Ethernet address is not known. Rate-limited.
+    Unresolved(Addr),
 }
 
 /// A question about the flow table, and room for the answer.

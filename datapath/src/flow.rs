@@ -2,6 +2,7 @@
 
 use crate::key::{Endpoint, Protocol};
 use crate::snapshot::{BackendId, ServiceSlot};
+use crate::wire::tcp;
 
 /// How far a flow has come.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -18,12 +19,100 @@ pub enum FlowState {
     ClientClosed = 3,
     /// TCP: the backend has sent FIN.
     BackendClosed = 4,
-    /// TCP: both have sent FIN, or one a RST.
+    /// TCP: both have sent FIN.
     Closed = 5,
     /// UDP: only the client has been heard.
     OneWay = 6,
     /// UDP: both sides have been heard.
     TwoWay = 7,
+    /// TCP: the client has sent RST. If it goes on talking, the RST was not its own (RFC 5961's attacker): open again.
+    ClientReset = 8,
+    /// TCP: the backend has sent RST; likewise.
+    BackendReset = 9,
+}
+
+/// Which way a packet of a flow goes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Direction {
+    /// From the client.
+    Forward,
+    /// From the backend.
+    Reverse,
+}
+
+impl FlowState {
+    /// The state of a new flow whose first packet has these TCP `flags` (`None` for UDP).
+    #[must_use]
+    pub const fn at_first(flags: Option<u8>) -> Self {
+        match flags {
+            None => Self::OneWay,
+            Some(flags) if flags & tcp::RST != 0 => Self::ClientReset,
+            Some(flags) if flags & tcp::FIN != 0 => Self::ClientClosed,
+            Some(flags) if flags & tcp::SYN != 0 => Self::Handshake,
+            Some(_) => Self::Established,
+        }
+    }
+
+    /// The state after a packet. [`FlowState::Free`] says that the flow is over at once: its handshake was reset.
+    /// `one_sided` is true where the backend's packets do not come this way (DSR).
+    #[must_use]
+    #[inline]
+    pub const fn after(self, direction: Direction, flags: Option<u8>, one_sided: bool) -> Self {
+        let Some(flags) = flags else {
+            return match direction {
+                Direction::Forward => self,
+                Direction::Reverse => Self::TwoWay,
+            };
+        };
+        let forward = matches!(direction, Direction::Forward);
+        if flags & tcp::RST != 0 {
+            return match self {
+                Self::Handshake => Self::Free,
+                Self::ClientReset | Self::BackendReset => self,
+                _ if forward => Self::ClientReset,
+                _ => Self::BackendReset,
+            };
+        }
+        if flags & tcp::FIN != 0 {
+            return match self {
+                Self::Closed => Self::Closed,
+                Self::BackendClosed if forward => Self::Closed,
+                Self::ClientClosed if !forward => Self::Closed,
+                _ if forward => Self::ClientClosed,
+                _ => Self::BackendClosed,
+            };
+        }
+        match self {
+            Self::Handshake if forward && one_sided && flags & tcp::ACK != 0 => Self::Established,
+            Self::Handshake if !forward && flags & tcp::SYN != 0 => Self::Established,
+            Self::ClientReset if forward => Self::Established,
+            Self::BackendReset if !forward => Self::Established,
+            state => state,
+        }
+    }
+
+    /// True if both sides are done, so that a SYN on the same tuple is a new connection.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Free | Self::Closed | Self::ClientReset | Self::BackendReset)
+    }
+
+    /// The name in JSON and on the terminal.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Handshake => "handshake",
+            Self::Established => "established",
+            Self::ClientClosed => "client-closed",
+            Self::BackendClosed => "backend-closed",
+            Self::Closed => "closed",
+            Self::OneWay => "one-way",
+            Self::TwoWay => "two-way",
+            Self::ClientReset => "client-reset",
+            Self::BackendReset => "backend-reset",
+        }
+    }
 }
 
 /// One flow, copied out of the table for a person or a test.

@@ -44,3 +44,30 @@ pub struct Rss {
     /// The redirection table, a power of two long.
     pub reta: Vec<u16>,
 }
+
+/// A queue in memory: the wire of tests, `replay` and simulations.
+#[derive(Debug, Default)]
+pub struct MemoryQueue<P> {
+    /// What will be received, in order.
+    pub incoming: std::collections::VecDeque<P>,
+    /// What was sent, in order.
+    pub outgoing: Vec<P>,
+    /// Packets that are taken for sending in one call; no bound where it is `None`.
+    pub room: Option<usize>,
+}
+
+impl<P: Packet> Queue for MemoryQueue<P> {
+    type Packet = P;
+
+    fn receive(&mut self, burst: &mut Vec<P>) -> usize {
+        let count = self.incoming.len().min(BURST).min(burst.capacity() - burst.len());
+        burst.extend(self.incoming.drain(..count));
+        count
+    }
+
+    fn transmit(&mut self, packets: &mut Vec<P>) -> usize {
+        let count = self.room.map_or(packets.len(), |room| room.min(packets.len()));
+        self.outgoing.extend(packets.drain(..count));
+        count
+    }
+}

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::fib::Fib;
+use crate::flow::FlowState;
 use crate::key::{Addr, Endpoint, Protocol};
 use crate::maglev::Maglev;
 use crate::steering::Steering;
@@ -168,6 +169,23 @@ pub struct Timeouts {
     pub udp_two_way_ms: u32,
 }
 
+impl Timeouts {
+    /// How long a flow in `state` may be silent, in milliseconds.
+    #[must_use]
+    #[inline]
+    pub const fn of(&self, state: FlowState) -> u32 {
+        match state {
+            FlowState::Free => 0,
+            FlowState::Handshake => self.tcp_handshake_ms,
+            FlowState::Established => self.tcp_established_ms,
+            FlowState::ClientClosed | FlowState::BackendClosed => self.tcp_half_closed_ms,
+            FlowState::Closed | FlowState::ClientReset | FlowState::BackendReset => self.tcp_closed_ms,
+            FlowState::OneWay => self.udp_one_way_ms,
+            FlowState::TwoWay => self.udp_two_way_ms,
+        }
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
@@ -198,6 +216,67 @@ impl Default for RateLimits {
     }
 }
 
+/// The addresses and ports that full NAT sends from. They stay as they are while the program runs, since flows name an
+/// address by its index.
+#[derive(Clone, Debug, Default)]
+pub struct LocalAddresses {
+    addresses: Vec<Addr>,
+    v4: Vec<u8>,
+    v6: Vec<u8>,
+    first_port: u16,
+    last_port: u16,
+}
+
+impl LocalAddresses {
+    /// Most addresses that there can be.
+    pub const MAX: usize = 256;
+
+    /// The first [`LocalAddresses::MAX`] of `addresses`, and the ports from `first_port` to `last_port`.
+    #[must_use]
+    pub fn new(addresses: &[Addr], first_port: u16, last_port: u16) -> Self {
+        let addresses: Vec<Addr> = addresses.iter().copied().take(Self::MAX).collect();
+        let of_family = |v4: bool| {
+            (0..=u8::MAX)
+                .zip(&addresses)
+                .filter(|(_, addr)| addr.is_v4() == v4)
+                .map(|(index, _)| index)
+                .collect()
+        };
+        Self { v4: of_family(true), v6: of_family(false), addresses, first_port, last_port }
+    }
+
+    /// The address with this index.
+    #[must_use]
+    #[inline]
+    pub fn address(&self, index: u8) -> Option<Addr> {
+        self.addresses.get(usize::from(index)).copied()
+    }
+
+    /// Indices of the addresses of one family.
+    #[must_use]
+    pub fn of_family(&self, v4: bool) -> &[u8] {
+        if v4 { &self.v4 } else { &self.v6 }
+    }
+
+    /// First and last port.
+    #[must_use]
+    pub const fn ports(&self) -> (u16, u16) {
+        (self.first_port, self.last_port)
+    }
+
+    /// True if `address` is one of them.
+    #[must_use]
+    pub fn has_address(&self, address: Addr) -> bool {
+        self.addresses.contains(&address)
+    }
+
+    /// True if `endpoint` is one that full NAT may send from, so that packets to it are answers.
+    #[must_use]
+    pub fn contains(&self, endpoint: Endpoint) -> bool {
+        (self.first_port..=self.last_port).contains(&endpoint.port) && self.addresses.contains(&endpoint.addr)
+    }
+}
+
 /// Everything that forwarding depends on, besides the packet, the flow table, the time and the seed.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -213,10 +292,10 @@ pub struct Snapshot {
     pub vip_addresses: hashbrown::HashSet<Addr, foldhash::fast::FixedState>,
     /// Backends of services in NAT mode, by what their answers come from: such packets belong to flows.
     pub nat_endpoints: hashbrown::HashSet<(Endpoint, Protocol), foldhash::fast::FixedState>,
-    /// Addresses that full NAT sends from; a flow keeps the index, so an address keeps its place while it has flows.
-    pub local_addresses: Vec<Addr>,
-    /// Transport ports that full NAT sends from: first and last.
-    pub local_ports: (u16, u16),
+    /// Addresses of the kernel's twins: what is for them and belongs to no flow is the kernel's, probes' answers too.
+    pub kernel_addresses: hashbrown::HashSet<Addr, foldhash::fast::FixedState>,
+    /// What full NAT sends from.
+    pub local: LocalAddresses,
     /// Routes and neighbours.
     pub fib: Arc<Fib>,
     /// By [`PortId`].

@@ -1,13 +1,26 @@
-//! A worker's loop, and what others hold of it.
+//! A worker: one pinned thread that polls its queues, forwards, and carries the verdicts out.
+//!
+//! Start at [`Worker::turn`]. In a steady-state turn nothing is allocated, locked, logged or asked of the system
+//! (drivers and idling aside). Packets and commands are all that workers exchange, over bounded rings.
+
+mod exits;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Release};
+use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
 
 use crate::command::{Command, Reply};
-use crate::counters::Published;
-use crate::snapshot::WorkerId;
+use crate::counters::{Published, WorkerCounter};
+use crate::machine;
+use crate::packet::{Packet, PacketPool};
+use crate::pipeline::{Origin, Outcome, Pipeline};
+use crate::port::{BURST, Queue};
+use crate::snapshot::{PortId, Snapshot, WorkerId};
+use crate::time::Time;
+
+use exits::Exits;
 
 /// The control thread's end of one worker: rings both ways, and what the worker publishes.
 #[derive(Clone, Debug)]
@@ -24,4 +37,212 @@ pub struct Handle {
     pub published: Arc<Published>,
     /// The generation of the snapshot that it forwards by, stored with release after the old one is no longer read.
     pub generation: Arc<AtomicU64>,
+}
+
+/// The rings that packets travel by between workers, and between workers and the kernel's twins.
+#[derive(Debug)]
+pub struct Links<P> {
+    /// By worker: packets handed over to it. This worker takes from its own and puts into the others.
+    pub inboxes: Vec<Arc<ArrayQueue<P>>>,
+    /// By port: packets for the kernel's twin; `None` where the port has no twin.
+    pub to_kernel: Vec<Option<Arc<ArrayQueue<P>>>>,
+    /// Packets that twins of this worker's share of the ports send, each marked with its port.
+    pub from_kernel: Vec<Arc<ArrayQueue<P>>>,
+}
+
+/// What a worker does when there is nothing to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Idle {
+    /// Poll on: lowest latency, and a core at 100 %.
+    #[default]
+    Poll,
+    /// After some hundred empty turns, sleep for 50 us between turns.
+    Backoff,
+}
+
+const EMPTY_TURNS_BEFORE_SLEEP: u32 = 500;
+const SLEEP: Duration = Duration::from_micros(50);
+
+/// Counters are published once in so many turns.
+const TURNS_PER_PUBLICATION: u32 = 64;
+
+/// Commands taken in one turn at most.
+const COMMANDS_PER_TURN: usize = 4;
+
+/// See the module. `Q` is a queue of each port, `A` the pool for packets that the balancer originates.
+#[derive(Debug)]
+pub struct Worker<Q: Queue, A: PacketPool<Packet = Q::Packet>> {
+    handle: Handle,
+    pipeline: Pipeline,
+    snapshot: Arc<Snapshot>,
+    pool: A,
+    exits: Exits<Q>,
+    inbox: Option<Arc<ArrayQueue<Q::Packet>>>,
+    from_kernel: Vec<Arc<ArrayQueue<Q::Packet>>>,
+    burst: Vec<Q::Packet>,
+    outcome: Outcome<Q::Packet>,
+    /// An answer that the ring had no room for; nothing else is taken from the ring of commands before it is gone.
+    unanswered: Option<Reply>,
+    turns_to_publication: u32,
+    stopped: bool,
+}
+
+impl<Q: Queue, A: PacketPool<Packet = Q::Packet>> Worker<Q, A> {
+    /// A worker with one queue for each port, in the order of [`crate::snapshot::PortId`].
+    #[must_use]
+    pub fn new(
+        handle: Handle,
+        pipeline: Pipeline,
+        queues: Vec<Q>,
+        pool: A,
+        links: Links<Q::Packet>,
+        snapshot: Arc<Snapshot>,
+    ) -> Self {
+        handle.generation.store(snapshot.generation, Release);
+        let inbox = links.inboxes.get(usize::from(handle.id.0)).cloned();
+        Self {
+            handle,
+            pipeline,
+            snapshot,
+            pool,
+            exits: Exits::new(queues, links.inboxes, links.to_kernel),
+            inbox,
+            from_kernel: links.from_kernel,
+            burst: Vec::with_capacity(BURST),
+            outcome: Outcome::new(),
+            unanswered: None,
+            turns_to_publication: TURNS_PER_PUBLICATION,
+            stopped: false,
+        }
+    }
+
+    /// Turns until told to stop.
+    pub fn run(mut self, idle: Idle) {
+        use WorkerCounter as C;
+        machine::sleep_precisely();
+        let mut empty_turns = 0;
+        let mut start = machine::cycles();
+        while !self.stopped {
+            let useful = self.turn(machine::now());
+            empty_turns = if useful { 0 } else { empty_turns + 1 };
+            if idle == Idle::Backoff && empty_turns > EMPTY_TURNS_BEFORE_SLEEP {
+                empty_turns = EMPTY_TURNS_BEFORE_SLEEP;
+                std::thread::sleep(SLEEP);
+            }
+            let end = machine::cycles();
+            let (turns, cycles) =
+                if useful { (C::UsefulTurns, C::UsefulCycles) } else { (C::EmptyTurns, C::EmptyCycles) };
+            self.pipeline.counters.add(turns, 1);
+            self.pipeline.counters.add(cycles, end.wrapping_sub(start));
+            start = end;
+        }
+        self.pipeline.counters.publish_all(&self.handle.published);
+    }
+
+    /// One turn: commands, every port, other workers, the kernel, and a little housekeeping. True if a packet moved.
+    pub fn turn(&mut self, now: Time) -> bool {
+        self.take_commands(now);
+        let mut moved = 0;
+        for port in 0..self.exits.ports() {
+            self.burst.clear();
+            if self.exits.receive(port, &mut self.burst) > 0 {
+                let octets = self.burst.iter().map(Packet::total_len).sum::<usize>();
+                self.pipeline.counters.add(WorkerCounter::Received, self.burst.len() as u64);
+                self.pipeline.counters.add(WorkerCounter::ReceivedBytes, octets as u64);
+                moved += self.forward(now, Origin::Port);
+            }
+        }
+        if let Some(inbox) = &self.inbox {
+            self.burst.clear();
+            self.burst.extend(std::iter::from_fn(|| inbox.pop()).take(BURST));
+            if !self.burst.is_empty() {
+                self.pipeline.counters.add(WorkerCounter::HandedIn, self.burst.len() as u64);
+                moved += self.forward(now, Origin::Worker);
+            }
+        }
+        for ring in &self.from_kernel {
+            for packet in std::iter::from_fn(|| ring.pop()).take(BURST) {
+                self.pipeline.counters.add(WorkerCounter::FromKernel, 1);
+                let port = packet.port();
+                self.exits.transmit(packet, port, &mut self.pipeline.counters);
+                moved += 1;
+            }
+        }
+        self.exits.flush(&mut self.pipeline.counters);
+        self.keep_house(now);
+        moved > 0
+    }
+
+    /// Decides on the burst and carries the verdicts out; returns how many packets it was.
+    fn forward(&mut self, now: Time, origin: Origin) -> usize {
+        let Self { pipeline, snapshot, pool, exits, burst, outcome, .. } = self;
+        let count = burst.len();
+        pipeline.forward(snapshot, now, origin, burst, pool, outcome);
+        for (packet, verdict) in burst.drain(..).zip(&outcome.verdicts) {
+            exits.carry_out(packet, *verdict, &mut pipeline.counters);
+        }
+        for (packet, port) in outcome.originated.drain(..) {
+            exits.transmit(packet, port, &mut pipeline.counters);
+        }
+        count
+    }
+
+    fn take_commands(&mut self, now: Time) {
+        for _ in 0..COMMANDS_PER_TURN {
+            if let Some(reply) = self.unanswered.take() {
+                self.unanswered = self.handle.replies.push(reply).err();
+                if self.unanswered.is_some() {
+                    return;
+                }
+            }
+            match self.handle.commands.pop() {
+                None => return,
+                Some(Command::Adopt(snapshot)) => {
+                    let generation = snapshot.generation;
+                    let old = std::mem::replace(&mut self.snapshot, snapshot);
+                    self.handle.generation.store(generation, Release);
+                    self.pipeline.counters.add(WorkerCounter::SnapshotSwaps, 1);
+                    self.unanswered = Some(Reply::Returned(old));
+                }
+                Some(Command::Flows(mut query)) => {
+                    self.pipeline.answer(&self.snapshot, now, &mut query);
+                    self.unanswered = Some(Reply::Flows(query));
+                }
+                Some(Command::Stop) => {
+                    self.stopped = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn keep_house(&mut self, now: Time) {
+        self.pipeline.sweep(&self.snapshot, now);
+        if let Some(addr) = self.pipeline.take_unresolved() {
+            // A full ring loses a hint; the next packet gives another.
+            let _ = self.handle.replies.push(Reply::Unresolved(addr));
+        }
+        self.turns_to_publication -= 1;
+        if self.turns_to_publication == 0 {
+            self.turns_to_publication = TURNS_PER_PUBLICATION;
+            self.pipeline.counters.publish(&self.handle.published);
+        }
+    }
+
+    /// Which worker this is.
+    #[must_use]
+    pub const fn id(&self) -> WorkerId {
+        self.handle.id
+    }
+
+    /// The pipeline, for tests and `replay`.
+    #[must_use]
+    pub const fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// The queue of a port, for tests and `replay`.
+    pub fn queue_mut(&mut self, port: PortId) -> Option<&mut Q> {
+        self.exits.queue_mut(port)
+    }
 }

@@ -5,6 +5,7 @@
 //! - A [`Mbuf`] is owned by exactly one place; a pool that still has packets out when it is dropped stays mapped until
 //!   the process ends.
 //! - A burst costs one call into DPDK.
+#![allow(unsafe_code)] // the one place that calls into DPDK
 
 mod device;
 mod eal;

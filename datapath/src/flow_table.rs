@@ -1,0 +1,352 @@
+//! The flow table of one worker: exact, of fixed capacity, without pointers, and with a bound on every operation.
+//!
+//! Three arrays in memory of their own (layout version [`LAYOUT_VERSION`]):
+//! - *entries*, 32 octets a flow: the flow itself, found by its number;
+//! - *hashes*, 8 octets a flow: the hashes it was entered under, so that it can leave without anyone's help;
+//! - *buckets*, one cache line each with room for ten references of 6 octets (a 16-bit tag and a flow's number). A flow
+//!   has a reference for the client's packets and, with NAT, one for the backend's answers.
+//!
+//! Each hash has two buckets. A reference goes into the first while that is not crowded, else into the emptier of the
+//! two, and never moves. With 0.36 buckets a flow the index is at most 56 % full, where no pair of buckets overflows
+//! in practice; if one does, the insertion fails like one into a full table. So nothing rehashes, and the worst case is
+//! small: lookup 2 lines of index and an entry for each matching tag; insertion 4 lines of index and 2 of the others;
+//! removal the same.
+
+use std::io;
+
+use crate::flow::{Direction, FlowState};
+use crate::key::{Addr, Endpoint};
+use crate::machine::{Region, prefetch};
+use crate::snapshot::{BackendId, ServiceSlot};
+use crate::time::Time;
+
+/// Version of the memory layout. It changes with any change of [`Entry`] or the buckets.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// References in one bucket.
+const SLOTS: usize = 10;
+
+/// A bucket with this many references is crowded: the next one looks at the other bucket too.
+const CROWDED: u32 = 7;
+
+/// Cache lines that an insertion touches at most: two buckets for each of two references, entry, hashes.
+pub const INSERT_LINES: usize = 6;
+
+/// The number of a flow in its table.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct FlowId(u32);
+
+impl FlowId {
+    /// The number itself.
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self.0
+    }
+}
+
+/// A flow. Free places of the table are chained through `last_seen_ms`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(32))]
+pub struct Entry {
+    /// The client's address.
+    pub client_addr: Addr,
+    /// The client's port.
+    pub client_port: u16,
+    /// The service.
+    pub service: ServiceSlot,
+    /// The backend.
+    pub backend: BackendId,
+    /// Full NAT: the port it leaves from; otherwise zero.
+    pub local_port: u16,
+    /// Full NAT: index of the address it leaves from; otherwise zero.
+    pub local_addr: u8,
+    /// How far it has come.
+    pub state: FlowState,
+    /// When its last packet was seen: [`crate::time::Time::wrapping_millis`].
+    pub last_seen_ms: u32,
+}
+
+impl Entry {
+    /// The client.
+    #[must_use]
+    #[inline]
+    pub const fn client(&self) -> Endpoint {
+        Endpoint { addr: self.client_addr, port: self.client_port }
+    }
+
+    /// Milliseconds since its last packet; zero if that was seen later than now (captures go backwards at times).
+    #[must_use]
+    #[inline]
+    pub const fn idle_ms(&self, now: Time) -> u32 {
+        let idle_ms = now.wrapping_millis().wrapping_sub(self.last_seen_ms);
+        if idle_ms > u32::MAX / 2 { 0 } else { idle_ms }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(64))]
+struct Bucket {
+    tags: [u16; SLOTS],
+    reserved: u32,
+    /// Zero: free. Else the flow's number + 1, and the direction in the top bit.
+    references: [u32; SLOTS],
+}
+
+const REVERSE: u32 = 1 << 31;
+
+impl Bucket {
+    /// Bit i: slot i holds `tag`.
+    #[inline]
+    fn matches(&self, tag: u16) -> u32 {
+        let mut mask = 0;
+        for (index, other) in self.tags.iter().enumerate() {
+            mask |= u32::from(*other == tag) << index;
+        }
+        mask
+    }
+
+    fn used(&self) -> u32 {
+        self.references.iter().map(|&reference| u32::from(reference != 0)).sum()
+    }
+
+    fn put(&mut self, tag: u16, reference: u32) -> bool {
+        let free = self.references.iter().position(|&slot| slot == 0);
+        if let Some(index) = free {
+            self.tags[index] = tag;
+            self.references[index] = reference;
+        }
+        free.is_some()
+    }
+
+    fn take(&mut self, reference: u32) -> bool {
+        let found = self.references.iter().position(|&slot| slot == reference);
+        if let Some(index) = found {
+            self.tags[index] = 0;
+            self.references[index] = 0;
+        }
+        found.is_some()
+    }
+}
+
+/// Why a flow could not be entered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+/// See the module.
+#[derive(Debug)]
+pub struct FlowTable {
+    entries: Region<Entry>,
+    hashes: Region<[u32; 2]>,
+    buckets: Region<Bucket>,
+    free: u32,
+    len: u32,
+}
+
+/// The end of the chain of free places.
+const NONE: u32 = u32::MAX;
+
+impl FlowTable {
+    /// Most flows that a table can hold.
+    pub const MAX_CAPACITY: u32 = (1 << 31) - 2;
+
+    /// An empty table for `capacity` flows, at least 1 and at most [`FlowTable::MAX_CAPACITY`], in memory near the calling thread.
+    ///
+    /// # Errors
+    /// Not enough memory.
+    pub fn new(capacity: u32) -> io::Result<Self> {
+        let capacity = capacity.clamp(1, Self::MAX_CAPACITY);
+        let count = usize::try_from(capacity).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut entries = Region::filled(count, Entry::default())?;
+        for (index, entry) in (1..).zip(entries.iter_mut()) {
+            entry.last_seen_ms = if index == capacity { NONE } else { index };
+        }
+        Ok(Self {
+            entries,
+            hashes: Region::filled(count, [0; 2])?,
+            // A tiny table would have buckets too few to balance.
+            buckets: Region::filled((count * 36).div_ceil(100).max(4), Bucket::default())?,
+            free: 0,
+            len: 0,
+        })
+    }
+
+    /// Flows that it can hold.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// Flows that it holds.
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// True if it holds none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Octets of memory.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        size_of_val(&*self.entries) + size_of_val(&*self.hashes) + size_of_val(&*self.buckets)
+    }
+
+    #[inline]
+    fn reduce(&self, hash: u32) -> usize {
+        ((u64::from(hash) * self.buckets.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn first_bucket(&self, hash: u32) -> usize {
+        self.reduce(hash)
+    }
+
+    #[inline]
+    fn second_bucket(&self, hash: u32) -> usize {
+        let mixed = (hash ^ hash >> 15).wrapping_mul(0x2c1b_3c6d);
+        self.reduce((mixed ^ mixed >> 12).wrapping_mul(0x297a_2d39))
+    }
+
+    /// The stored part of a key's hash.
+    #[inline]
+    const fn stored(hash: u64) -> u32 {
+        (hash ^ hash >> 32) as u32
+    }
+
+    /// Never zero, which marks a free slot.
+    #[inline]
+    const fn tag(stored: u32) -> u16 {
+        let tag = stored as u16;
+        if tag == 0 { 1 } else { tag }
+    }
+
+    /// Brings the first bucket of `hash` near.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if let Some(bucket) = self.buckets.get(self.first_bucket(Self::stored(hash))) {
+            prefetch(bucket);
+        }
+    }
+
+    /// A guess, to be verified: the flow that the first bucket of `hash` most likely refers to. Its entry is brought near.
+    #[must_use]
+    #[inline]
+    pub fn guess(&self, hash: u64) -> Option<(FlowId, Direction)> {
+        let stored = Self::stored(hash);
+        let bucket = self.buckets.get(self.first_bucket(stored))?;
+        let matches = bucket.matches(Self::tag(stored));
+        let found = unpack(*bucket.references.get(matches.trailing_zeros() as usize)?);
+        if let Some(entry) = found.and_then(|(id, _)| self.entries.get(id.0 as usize)) {
+            prefetch(entry);
+        }
+        found
+    }
+
+    /// The flow entered under `hash` for which `is_it` is true.
+    #[must_use]
+    #[inline]
+    pub fn find(
+        &self,
+        hash: u64,
+        mut is_it: impl FnMut(&Entry, Direction) -> bool,
+    ) -> Option<(FlowId, Direction)> {
+        let stored = Self::stored(hash);
+        let tag = Self::tag(stored);
+        for bucket in [self.first_bucket(stored), self.second_bucket(stored)] {
+            let bucket = self.buckets.get(bucket)?;
+            let mut matches = bucket.matches(tag);
+            while let Some(reference) = bucket.references.get(matches.trailing_zeros() as usize) {
+                if let Some((id, direction)) = unpack(*reference)
+                    && self.entries.get(id.0 as usize).is_some_and(|entry| is_it(entry, direction))
+                {
+                    return Some((id, direction));
+                }
+                matches &= matches.wrapping_sub(1);
+            }
+        }
+        None
+    }
+
+    /// The flow with this number; `None` if the place is free.
+    #[must_use]
+    #[inline]
+    pub fn entry(&self, id: FlowId) -> Option<&Entry> {
+        self.entries.get(id.0 as usize).filter(|entry| entry.state != FlowState::Free)
+    }
+
+    /// The flow with this number, to change its state, its backend or when it was last seen; `None` if the place is free.
+    #[must_use]
+    #[inline]
+    pub fn entry_mut(&mut self, id: FlowId) -> Option<&mut Entry> {
+        self.entries.get_mut(id.0 as usize).filter(|entry| entry.state != FlowState::Free)
+    }
+
+    /// Enters a flow, whose state is not `Free`, under the hash of its client's packets and, where answers come this way, of its backend's.
+    ///
+    /// # Errors
+    /// All places are taken, or (hardly ever) both buckets of a hash are full. Nothing has changed then.
+    pub fn insert(&mut self, entry: Entry, forward: u64, reverse: Option<u64>) -> Result<FlowId, Full> {
+        let id = FlowId(self.free);
+        let next_free = self.entries.get(id.0 as usize).ok_or(Full)?.last_seen_ms;
+        let forward = Self::stored(forward);
+        let reference = id.0 + 1;
+        self.put(forward, reference)?;
+        // The hash of a reference that does not exist is never looked at: removal of it finds nothing.
+        let reverse = match reverse.map(Self::stored) {
+            Some(reverse) => {
+                if self.put(reverse, reference | REVERSE).is_err() {
+                    self.take(forward, reference);
+                    return Err(Full);
+                }
+                reverse
+            }
+            None => 0,
+        };
+        self.entries[id.0 as usize] = entry;
+        self.hashes[id.0 as usize] = [forward, reverse];
+        self.free = next_free;
+        self.len += 1;
+        Ok(id)
+    }
+
+    fn put(&mut self, hash: u32, reference: u32) -> Result<(), Full> {
+        let (first, second) = (self.first_bucket(hash), self.second_bucket(hash));
+        let used = self.buckets[first].used();
+        let bucket = if used < CROWDED || used <= self.buckets[second].used() { first } else { second };
+        if self.buckets[bucket].put(Self::tag(hash), reference) { Ok(()) } else { Err(Full) }
+    }
+
+    fn take(&mut self, hash: u32, reference: u32) {
+        let (first, second) = (self.first_bucket(hash), self.second_bucket(hash));
+        if !self.buckets[first].take(reference) {
+            self.buckets[second].take(reference);
+        }
+    }
+
+    /// Removes the flow with this number; `None` if the place is free.
+    pub fn remove(&mut self, id: FlowId) -> Option<Entry> {
+        let entry = *self.entry(id)?;
+        let [forward, reverse] = self.hashes[id.0 as usize];
+        let reference = id.0 + 1;
+        self.take(forward, reference);
+        self.take(reverse, reference | REVERSE);
+        self.entries[id.0 as usize] = Entry { last_seen_ms: self.free, ..Entry::default() };
+        self.free = id.0;
+        self.len -= 1;
+        Some(entry)
+    }
+
+    /// The numbers of up to `count` places from number `from` on, free ones too: to walk the table bit by bit.
+    pub fn places(&self, from: u32, count: u32) -> impl Iterator<Item = FlowId> + use<> {
+        (from.min(self.capacity())..from.saturating_add(count).min(self.capacity())).map(FlowId)
+    }
+}
+
+#[inline]
+fn unpack(reference: u32) -> Option<(FlowId, Direction)> {
+    let direction = if reference & REVERSE == 0 { Direction::Forward } else { Direction::Reverse };
+    (reference & !REVERSE).checked_sub(1).map(|index| (FlowId(index), direction))
+}

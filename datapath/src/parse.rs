@@ -1,0 +1,355 @@
+//! From octets to what forwarding needs to know, once: nothing behind it looks at a header's validity again.
+//!
+//! Everything named in [`Parsed`] lies within the first segment of the packet that it was parsed from: `l3`, `l4`, and
+//! from `l4` on 20 octets of TCP, 8 of UDP or ICMP, and what an ICMP error quotes.
+
+use crate::checksum::Sum;
+use crate::counters::DropReason;
+use crate::key::{Addr, Endpoint, FlowKey, Protocol};
+use crate::packet::{ChecksumStatus, Received};
+use crate::snapshot::MacAddress;
+use crate::wire::{ethernet, icmp, ipv4, ipv6, tcp, udp};
+
+/// A parsed packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Parsed {
+    /// What it carries.
+    pub content: Content,
+    /// The flow that it belongs to: its own tuple, or for an ICMP error the tuple of a packet that would answer the
+    /// quoted one. Ports are zero where there are none.
+    pub key: FlowKey,
+    /// Offset of the IP header.
+    pub l3: u16,
+    /// Offset of the transport header.
+    pub l4: u16,
+    /// Length of the IP packet, headers included, in octets. The frame may have padding after it.
+    pub length: u16,
+    /// TCP control bits; zero for others.
+    pub tcp_flags: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// True for IPv6.
+    pub v6: bool,
+}
+
+/// What a packet carries, as far as forwarding distinguishes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Content {
+    /// Nothing that the datapath owns: ARP, neighbour discovery, multicast, other protocols.
+    #[default]
+    Other,
+    /// TCP or UDP, `key` tells which.
+    Transport,
+    /// An ICMP echo request.
+    EchoRequest,
+    /// An ICMP error about a TCP or UDP packet.
+    IcmpError {
+        /// Offset of the quoted IP header.
+        l3: u16,
+        /// Offset of the quoted transport header, of which 8 octets at least are there.
+        l4: u16,
+    },
+}
+
+impl Parsed {
+    /// Octets of transport header and payload.
+    #[must_use]
+    pub const fn l4_length(&self) -> u16 {
+        self.length - (self.l4 - self.l3)
+    }
+}
+
+/// Extension headers that are followed before a packet is refused (RFC 8504, section 5.3, lets a node set a limit).
+const MAX_EXTENSION_HEADERS: usize = 8;
+
+/// Parses the frame whose first segment is `bytes` and whose length is `total_len`, received by a port with address `own`.
+///
+/// # Errors
+/// The reason to drop it.
+#[inline]
+pub fn parse(
+    bytes: &[u8],
+    total_len: usize,
+    received: Received,
+    own: MacAddress,
+) -> Result<Parsed, DropReason> {
+    let header: &[u8; ethernet::LEN] = bytes.first_chunk().ok_or(DropReason::Truncated)?;
+    let [d0, d1, d2, d3, d4, d5, _, _, _, _, _, _, t0, t1] = *header;
+    if [d0, d1, d2, d3, d4, d5] != own.0 {
+        // Frames to many are the kernel's, whatever is in them.
+        return if d0 & 1 == 0 { Err(DropReason::NotForUs) } else { Ok(Parsed::default()) };
+    }
+    match [t0, t1] {
+        ethernet::IPV4 => parse_v4(bytes, total_len, received),
+        ethernet::IPV6 => parse_v6(bytes, total_len),
+        _ => Ok(Parsed::default()),
+    }
+}
+
+/// `N` octets at `offset`.
+#[inline]
+fn at<const N: usize>(bytes: &[u8], offset: usize) -> Option<&[u8; N]> {
+    bytes.get(offset..)?.first_chunk()
+}
+
+#[inline]
+fn parse_v4(bytes: &[u8], total_len: usize, received: Received) -> Result<Parsed, DropReason> {
+    let l3 = ethernet::LEN;
+    let ip: &[u8; ipv4::LEN] = at(bytes, l3).ok_or(DropReason::Truncated)?;
+    let header_len = usize::from(ip[0] & 0x0f) * 4;
+    let length = u16::from_be_bytes([ip[2], ip[3]]);
+    if ip[0] >> 4 != 4 || header_len < ipv4::LEN || usize::from(length) < header_len {
+        return Err(DropReason::BadIpHeader);
+    }
+    if l3 + usize::from(length) > total_len {
+        return Err(DropReason::Truncated);
+    }
+    let sum = match received.ip_checksum {
+        ChecksumStatus::Good => 0xffff,
+        ChecksumStatus::Bad => 0,
+        ChecksumStatus::Unknown => {
+            let header = bytes.get(l3..l3 + header_len).ok_or(DropReason::Truncated)?;
+            Sum::default().octets(header).folded()
+        }
+    };
+    if sum != 0xffff {
+        return Err(DropReason::BadIpChecksum);
+    }
+    let source = Addr::from_v4([ip[12], ip[13], ip[14], ip[15]]);
+    let destination = Addr::from_v4([ip[16], ip[17], ip[18], ip[19]]);
+    if is_martian_v4(source, destination) {
+        return Err(DropReason::Martian);
+    }
+    let mut parsed = Parsed {
+        l3: l3 as u16,
+        l4: (l3 + header_len) as u16,
+        length,
+        ttl: ip[ipv4::TTL],
+        v6: false,
+        ..Parsed::default()
+    };
+    if destination.v4_octets()[0] >= 224 {
+        return Ok(parsed); // multicast and broadcast are the kernel's
+    }
+    let fragment = u16::from_be_bytes([ip[ipv4::FRAGMENT], ip[ipv4::FRAGMENT + 1]]);
+    if fragment & 0x3fff != 0 {
+        return Err(DropReason::Fragment);
+    }
+    parsed.key.source.addr = source;
+    parsed.key.destination.addr = destination;
+    parse_transport(bytes, parsed, ip[ipv4::PROTOCOL])
+}
+
+/// Addresses that no packet on a wire may have (RFC 1122, section 3.2.1.3; RFC 6890), and a source equal to the
+/// destination. Private addresses are a matter of configuration and pass.
+#[inline]
+fn is_martian_v4(source: Addr, destination: Addr) -> bool {
+    let (source, destination) = (source.v4_octets(), destination.v4_octets());
+    matches!(source[0], 0 | 127 | 224..) || matches!(destination[0], 0 | 127) || source == destination
+}
+
+fn parse_v6(bytes: &[u8], total_len: usize) -> Result<Parsed, DropReason> {
+    let l3 = ethernet::LEN;
+    let ip: &[u8; ipv6::LEN] = at(bytes, l3).ok_or(DropReason::Truncated)?;
+    if ip[0] >> 4 != 6 {
+        return Err(DropReason::BadIpHeader);
+    }
+    let payload = u16::from_be_bytes([ip[4], ip[5]]);
+    let length = ipv6::LEN + usize::from(payload);
+    if l3 + length > total_len {
+        return Err(DropReason::Truncated);
+    }
+    let length = u16::try_from(length).map_err(|_| DropReason::BadIpHeader)?;
+    let source = Addr(*at(ip, ipv6::SOURCE).ok_or(DropReason::Truncated)?);
+    let destination = Addr(*at(ip, ipv6::DESTINATION).ok_or(DropReason::Truncated)?);
+    let mut parsed =
+        Parsed { l3: l3 as u16, length, ttl: ip[ipv6::HOP_LIMIT], v6: true, ..Parsed::default() };
+    if is_martian_v6(source, destination) {
+        return Err(DropReason::Martian);
+    }
+    if destination.0[0] == 0xff || source.0 == [0; 16] || is_link_local(destination) {
+        return Ok(parsed); // multicast, duplicate address detection and link-local talk are the kernel's
+    }
+    let (l4, protocol) = skip_extension_headers(bytes, l3, usize::from(length), ip[ipv6::NEXT_HEADER])?;
+    parsed.l4 = u16::try_from(l4).map_err(|_| DropReason::BadExtensionHeader)?;
+    parsed.key.source.addr = source;
+    parsed.key.destination.addr = destination;
+    parse_transport(bytes, parsed, protocol)
+}
+
+const fn is_link_local(address: Addr) -> bool {
+    address.0[0] == 0xfe && address.0[1] & 0xc0 == 0x80
+}
+
+/// As [`is_martian_v4`], and no IPv4-mapped addresses (RFC 4291, section 2.5.5.2): they never occur on a wire, and here
+/// they mean IPv4.
+#[inline]
+fn is_martian_v6(source: Addr, destination: Addr) -> bool {
+    const LOOPBACK: Addr = Addr([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    const UNSPECIFIED: Addr = Addr([0; 16]);
+    source.is_v4()
+        || destination.is_v4()
+        || source.0[0] == 0xff
+        || source == LOOPBACK
+        || destination == LOOPBACK
+        || destination == UNSPECIFIED
+        || source == destination
+}
+
+/// Where the transport header begins, and its protocol (RFC 8200, section 4).
+fn skip_extension_headers(
+    bytes: &[u8],
+    l3: usize,
+    length: usize,
+    first: u8,
+) -> Result<(usize, u8), DropReason> {
+    const HOP_BY_HOP: u8 = 0;
+    const ROUTING: u8 = 43;
+    const FRAGMENT: u8 = 44;
+    const DESTINATION_OPTIONS: u8 = 60;
+    let end = l3 + length;
+    let mut offset = l3 + ipv6::LEN;
+    let mut next = first;
+    for index in 0..=MAX_EXTENSION_HEADERS {
+        let header_len = |units: u8| (usize::from(units) + 1) * 8;
+        match next {
+            HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS => {}
+            protocol => return Ok((offset, protocol)),
+        }
+        if index == MAX_EXTENSION_HEADERS || (next == HOP_BY_HOP && index != 0) {
+            return Err(DropReason::BadExtensionHeader);
+        }
+        let header: &[u8; 8] = at(bytes, offset).ok_or(DropReason::Truncated)?;
+        let len = match next {
+            // An atomic fragment (RFC 6946) is a whole packet.
+            FRAGMENT if u16::from_be_bytes([header[2], header[3]]) & 0xfff9 == 0 => 8,
+            FRAGMENT => return Err(DropReason::Fragment),
+            // Segments left: the destination is not the last one, and type 0 is not to be honoured (RFC 5095).
+            ROUTING if header[2] == 0 || header[3] != 0 => return Err(DropReason::BadExtensionHeader),
+            _ => header_len(header[1]),
+        };
+        if offset + len > end {
+            return Err(DropReason::BadExtensionHeader);
+        }
+        next = header[0];
+        offset += len;
+    }
+    Err(DropReason::BadExtensionHeader)
+}
+
+#[inline]
+fn parse_transport(bytes: &[u8], mut parsed: Parsed, protocol: u8) -> Result<Parsed, DropReason> {
+    const TCP: u8 = Protocol::Tcp as u8;
+    const UDP: u8 = Protocol::Udp as u8;
+    let l4 = usize::from(parsed.l4);
+    let available = usize::from(parsed.l4_length());
+    match protocol {
+        TCP => {
+            let header: &[u8; tcp::LEN] = at(bytes, l4).ok_or(DropReason::Truncated)?;
+            let header_len = usize::from(header[tcp::DATA_OFFSET] >> 4) * 4;
+            if header_len < tcp::LEN || header_len > available {
+                return Err(DropReason::BadL4Header);
+            }
+            let flags = header[tcp::FLAGS];
+            let no_sender_sets = flags & (tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK) == 0 // a null scan, or URG and PSH alone
+                || (flags & tcp::SYN != 0 && flags & (tcp::FIN | tcp::RST) != 0);
+            if no_sender_sets {
+                return Err(DropReason::BadTcpFlags);
+            }
+            parsed.tcp_flags = flags;
+            set_ports(&mut parsed, Protocol::Tcp, [header[0], header[1], header[2], header[3]]);
+        }
+        UDP => {
+            let header: &[u8; udp::LEN] = at(bytes, l4).ok_or(DropReason::Truncated)?;
+            let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+            if length < udp::LEN || length > available {
+                return Err(DropReason::BadL4Header);
+            }
+            set_ports(&mut parsed, Protocol::Udp, [header[0], header[1], header[2], header[3]]);
+        }
+        icmp::PROTOCOL_V4 if !parsed.v6 => return parse_icmp(bytes, parsed),
+        icmp::PROTOCOL_V6 if parsed.v6 => return parse_icmp(bytes, parsed),
+        _ => {}
+    }
+    Ok(parsed)
+}
+
+#[inline]
+fn set_ports(parsed: &mut Parsed, protocol: Protocol, [s0, s1, d0, d1]: [u8; 4]) {
+    parsed.content = Content::Transport;
+    parsed.key.protocol = protocol;
+    parsed.key.source.port = u16::from_be_bytes([s0, s1]);
+    parsed.key.destination.port = u16::from_be_bytes([d0, d1]);
+}
+
+/// Errors and echo requests; every other ICMP message is the kernel's.
+fn parse_icmp(bytes: &[u8], mut parsed: Parsed) -> Result<Parsed, DropReason> {
+    let l4 = usize::from(parsed.l4);
+    let end = usize::from(parsed.l3) + usize::from(parsed.length);
+    let message = bytes.get(l4..end).ok_or(DropReason::Truncated)?;
+    let header: &[u8; icmp::LEN] = message.first_chunk().ok_or(DropReason::BadIcmp)?;
+    let is_error = if parsed.v6 { matches!(header[0], 1..=4) } else { matches!(header[0], 3 | 11 | 12) };
+    let echo = if parsed.v6 { icmp::ECHO_V6.0 } else { icmp::ECHO_V4.0 };
+    if header[0] == echo {
+        parsed.content = Content::EchoRequest;
+    }
+    if !is_error {
+        return Ok(parsed);
+    }
+    let mut sum = Sum::default().octets(message);
+    if parsed.v6 {
+        let (source, destination) = (parsed.key.source.addr, parsed.key.destination.addr);
+        sum = sum.pseudo_header(&source, &destination, icmp::PROTOCOL_V6, u32::from(parsed.l4_length()));
+    }
+    if sum.folded() != 0xffff {
+        return Err(DropReason::BadIcmp);
+    }
+    if let Some((quoted_l4, key)) = quoted(&message[icmp::LEN..], parsed.v6)? {
+        parsed.content = Content::IcmpError {
+            l3: parsed.l4 + icmp::LEN as u16,
+            l4: parsed.l4 + (icmp::LEN + quoted_l4) as u16,
+        };
+        parsed.key = key.reversed();
+    }
+    Ok(parsed)
+}
+
+/// The offset of the transport header in the packet that an ICMP error quotes, and its tuple. Eight octets of it are
+/// always there (RFC 792), and no more is relied on. `None` for a packet that is neither TCP nor UDP, or a later fragment.
+fn quoted(packet: &[u8], v6: bool) -> Result<Option<(usize, FlowKey)>, DropReason> {
+    let bad = DropReason::BadIcmp;
+    let (l4, protocol, source, destination) = if v6 {
+        let ip: &[u8; ipv6::LEN] = packet.first_chunk().ok_or(bad)?;
+        let source = Addr(*at(ip, ipv6::SOURCE).ok_or(bad)?);
+        let destination = Addr(*at(ip, ipv6::DESTINATION).ok_or(bad)?);
+        if ip[0] >> 4 != 6 || source.is_v4() || destination.is_v4() {
+            return Err(bad);
+        }
+        match skip_extension_headers(packet, 0, packet.len(), ip[ipv6::NEXT_HEADER]) {
+            Ok((l4, protocol)) => (l4, protocol, source, destination),
+            Err(DropReason::Fragment) => return Ok(None),
+            Err(_) => return Err(bad),
+        }
+    } else {
+        let ip: &[u8; ipv4::LEN] = packet.first_chunk().ok_or(bad)?;
+        let header_len = usize::from(ip[0] & 0x0f) * 4;
+        if ip[0] >> 4 != 4 || header_len < ipv4::LEN {
+            return Err(bad);
+        }
+        if u16::from_be_bytes([ip[ipv4::FRAGMENT], ip[ipv4::FRAGMENT + 1]]) & 0x1fff != 0 {
+            return Ok(None);
+        }
+        let source = Addr::from_v4([ip[12], ip[13], ip[14], ip[15]]);
+        let destination = Addr::from_v4([ip[16], ip[17], ip[18], ip[19]]);
+        (header_len, ip[ipv4::PROTOCOL], source, destination)
+    };
+    let protocol = match protocol {
+        6 => Protocol::Tcp,
+        17 => Protocol::Udp,
+        _ => return Ok(None),
+    };
+    let ports: &[u8; 8] = at(packet, l4).ok_or(bad)?;
+    let source = Endpoint { addr: source, port: u16::from_be_bytes([ports[0], ports[1]]) };
+    let destination = Endpoint { addr: destination, port: u16::from_be_bytes([ports[2], ports[3]]) };
+    Ok(Some((l4, FlowKey { source, destination, protocol })))
+}

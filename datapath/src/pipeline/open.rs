@@ -1,0 +1,251 @@
+//! Packets without a flow: new flows, strays, and what is the kernel's. And the end of flows.
+
+use super::transport::{answer_key, belongs, is_syn, send, tcp_flags};
+use super::{Lane, Pipeline, Turn, Verdict};
+use crate::counters::{BackendCounter, DropReason, ServiceCounter, WorkerCounter};
+use crate::flow::{Direction, FlowState};
+use crate::flow_table::{Entry, FlowId};
+use crate::hash::FlowHasher;
+use crate::key::{FlowKey, Protocol};
+use crate::packet::{Packet, PacketPool};
+use crate::reset::Reset;
+use crate::snapshot::{Backend, BackendId, BackendState, Mode, Service, ServiceSlot, Snapshot};
+use crate::time::Time;
+use crate::wire::tcp;
+
+/// Local ports that are tried for a new full-NAT flow before it is refused. With a share p of them in use, p^32 fail.
+const PORT_PROBES: u32 = 32;
+
+impl Pipeline {
+    /// What becomes of a TCP or UDP packet that no flow is known for.
+    pub(super) fn unknown<A: PacketPool>(
+        &mut self,
+        turn: &mut Turn<'_, A>,
+        packet: &mut A::Packet,
+        lane: &Lane,
+    ) -> Verdict {
+        let snapshot = turn.snapshot;
+        let key = &lane.parsed.key;
+        if let Some(&slot) = snapshot.vips.get(&(key.destination, key.protocol))
+            && let Some(service) = snapshot.service(slot)
+        {
+            self.counters.add(WorkerCounter::Misses, 1);
+            return self.open(turn, packet, lane, slot, service);
+        }
+        if snapshot.vip_addresses.contains(&key.destination.addr) {
+            return Verdict::Drop(DropReason::NoService);
+        }
+        if snapshot.local.contains(key.destination) {
+            return self.refuse(turn, packet, lane);
+        }
+        if snapshot.kernel_addresses.contains(&key.destination.addr) {
+            return Verdict::Kernel(packet.port());
+        }
+        if snapshot.nat_endpoints.contains(&(key.source, key.protocol)) {
+            return self.refuse(turn, packet, lane);
+        }
+        Verdict::Kernel(packet.port())
+    }
+
+    /// Answers a stray TCP packet with a reset, as often as that is allowed.
+    fn refuse<A: PacketPool>(&mut self, turn: &Turn<'_, A>, packet: &mut A::Packet, lane: &Lane) -> Verdict {
+        let parsed = &lane.parsed;
+        if parsed.key.protocol != Protocol::Tcp || parsed.tcp_flags & tcp::RST != 0 {
+            return Verdict::Drop(DropReason::NoFlow);
+        }
+        if !self.may_reset(turn.snapshot, turn.now) {
+            return Verdict::Drop(DropReason::NoFlow);
+        }
+        if !Reset::answer(packet.bytes(), parsed).write(packet) {
+            return Verdict::Drop(DropReason::NoFlow);
+        }
+        self.counters.add(WorkerCounter::ResetsSent, 1);
+        Verdict::Transmit(packet.port())
+    }
+
+    /// True if the rate limit allows one more reset; counted if it does not.
+    pub(super) fn may_reset(&mut self, snapshot: &Snapshot, now: Time) -> bool {
+        let allowed = self.resets.allows(snapshot.limits.resets, now);
+        self.counters.add(WorkerCounter::ResetsLimited, u64::from(!allowed));
+        allowed
+    }
+
+    /// Opens a flow and sends its first packet on.
+    pub(super) fn open<A: PacketPool>(
+        &mut self,
+        turn: &mut Turn<'_, A>,
+        packet: &mut A::Packet,
+        lane: &Lane,
+        slot: ServiceSlot,
+        service: &Service,
+    ) -> Verdict {
+        let parsed = &lane.parsed;
+        let snapshot = turn.snapshot;
+        let one_sided = service.mode == Mode::DsrMac;
+        if !one_sided && parsed.key.protocol == Protocol::Tcp && !is_syn(parsed) {
+            return self.refuse(turn, packet, lane);
+        }
+        let Some((backend_id, backend)) = pick(snapshot, service, &parsed.key) else {
+            if let Some(row) = self.counters.service(slot.0) {
+                row[ServiceCounter::Unserved as usize] += 1;
+            }
+            return Verdict::Drop(DropReason::NoBackend);
+        };
+        let next_hop = match self.way(turn, packet, parsed, backend.next_hop) {
+            Ok(next_hop) => next_hop,
+            Err(verdict) => return verdict,
+        };
+        let entry = Entry {
+            client_addr: parsed.key.source.addr,
+            client_port: parsed.key.source.port,
+            service: slot,
+            backend: backend_id,
+            state: FlowState::at_first(tcp_flags(parsed)),
+            last_seen_ms: turn.now.wrapping_millis(),
+            ..Entry::default()
+        };
+        let opened = match service.mode {
+            Mode::FullNat => self.open_full_nat(snapshot, lane.hash, entry, service, backend),
+            Mode::Nat => self.open_nat(snapshot, turn.now, lane.hash, entry, service, backend),
+            Mode::DsrMac => Ok(self.open_dsr(lane.hash, entry)),
+        };
+        let entry = match opened {
+            Ok(entry) => entry,
+            Err(reason) => return Verdict::Drop(reason),
+        };
+        let octets = u64::from(parsed.length);
+        if let Some(row) = self.counters.service(slot.0) {
+            row[ServiceCounter::PacketsIn as usize] += 1;
+            row[ServiceCounter::BytesIn as usize] += octets;
+        }
+        if let Some(row) = self.counters.backend(backend_id.slot) {
+            row[BackendCounter::PacketsIn as usize] += 1;
+            row[BackendCounter::BytesIn as usize] += octets;
+        }
+        let to = answer_key(snapshot, service, backend, &entry).map(FlowKey::reversed);
+        send(snapshot, packet, parsed, to.as_ref(), &next_hop)
+    }
+
+    /// A local address and port that no flow to the same backend endpoint has and whose answers this worker owns.
+    fn open_full_nat(
+        &mut self,
+        snapshot: &Snapshot,
+        hash: u64,
+        mut entry: Entry,
+        service: &Service,
+        backend: &Backend,
+    ) -> Result<Entry, DropReason> {
+        if self.table.len() == self.table.capacity() {
+            return Err(DropReason::FlowTableFull);
+        }
+        let addresses = snapshot.local.of_family(backend.endpoint.addr.is_v4());
+        let (first, last) = snapshot.local.ports();
+        let ports = u32::from(last.saturating_sub(first)) + 1;
+        if addresses.is_empty() {
+            return Err(DropReason::NoLocalPort);
+        }
+        let workers = u32::from(snapshot.steering.workers());
+        let mut probes = 0;
+        // A candidate is owned with probability 1 / workers; four times as many draws hardly ever run short.
+        for _ in 0..PORT_PROBES * workers * 4 {
+            let draw = self.random.next();
+            let index = ((draw >> 32) * addresses.len() as u64) >> 32;
+            entry.local_addr = addresses.get(index as usize).copied().unwrap_or_default();
+            entry.local_port = first + (((draw & 0xffff_ffff) * u64::from(ports)) >> 32) as u16;
+            let Some(answer) = answer_key(snapshot, service, backend, &entry) else { break };
+            if snapshot.steering.owner_of_answer(&answer).is_some_and(|owner| owner != self.worker) {
+                continue;
+            }
+            let answer_hash = self.hasher.hash(&answer);
+            let taken = self.table.find(answer_hash, |other, direction| {
+                direction == Direction::Reverse && belongs(snapshot, other, direction, &answer)
+            });
+            if taken.is_none() {
+                self.enter(entry, hash, Some(answer_hash)).ok_or(DropReason::FlowTableFull)?;
+                return Ok(entry);
+            }
+            probes += 1;
+            if probes == PORT_PROBES {
+                break;
+            }
+        }
+        Err(DropReason::NoLocalPort)
+    }
+
+    fn open_nat(
+        &mut self,
+        snapshot: &Snapshot,
+        now: Time,
+        hash: u64,
+        entry: Entry,
+        service: &Service,
+        backend: &Backend,
+    ) -> Result<Entry, DropReason> {
+        let answer = answer_key(snapshot, service, backend, &entry).ok_or(DropReason::NoFlow)?;
+        let answer_hash = self.hasher.hash(&answer);
+        if let Some((other, _)) = self.find(snapshot, now, &answer, answer_hash, None) {
+            if !self.table.entry(other).is_some_and(|other| other.state.is_over()) {
+                return Err(DropReason::NatAmbiguous);
+            }
+            self.close(other);
+        }
+        self.enter(entry, hash, Some(answer_hash)).ok_or(DropReason::FlowTableFull)?;
+        Ok(entry)
+    }
+
+    /// Without room, or for a first packet that is a reset, Maglev's answer is good enough (and the same the next time).
+    fn open_dsr(&mut self, hash: u64, entry: Entry) -> Entry {
+        if entry.state == FlowState::ClientReset || self.enter(entry, hash, None).is_none() {
+            self.counters.add(WorkerCounter::Stateless, 1);
+        }
+        entry
+    }
+
+    fn enter(&mut self, entry: Entry, hash: u64, answer_hash: Option<u64>) -> Option<FlowId> {
+        let id = self.table.insert(entry, hash, answer_hash).ok()?;
+        self.counters.add(WorkerCounter::FlowsOpened, 1);
+        self.counters.set(WorkerCounter::FlowsActive, u64::from(self.table.len()));
+        if let Some(row) = self.counters.service(entry.service.0) {
+            row[ServiceCounter::FlowsOpened as usize] += 1;
+            row[ServiceCounter::FlowsActive as usize] += 1;
+        }
+        if let Some(row) = self.counters.backend(entry.backend.slot) {
+            row[BackendCounter::FlowsOpened as usize] += 1;
+            row[BackendCounter::FlowsActive as usize] += 1;
+        }
+        Some(id)
+    }
+
+    /// Forgets a flow.
+    pub(super) fn close(&mut self, id: FlowId) {
+        let Some(entry) = self.table.remove(id) else { return };
+        self.counters.add(WorkerCounter::FlowsClosed, 1);
+        self.counters.set(WorkerCounter::FlowsActive, u64::from(self.table.len()));
+        if let Some(row) = self.counters.service(entry.service.0) {
+            let active = &mut row[ServiceCounter::FlowsActive as usize];
+            *active = active.saturating_sub(1);
+        }
+        if let Some(row) = self.counters.backend(entry.backend.slot) {
+            let active = &mut row[BackendCounter::FlowsActive as usize];
+            *active = active.saturating_sub(1);
+            row[BackendCounter::SynsUnanswered as usize] += u64::from(entry.state == FlowState::Handshake);
+        }
+    }
+
+    /// Forgets a flow that was silent for too long.
+    pub(super) fn expire(&mut self, id: FlowId) {
+        self.counters.add(WorkerCounter::FlowsExpired, 1);
+        self.close(id);
+    }
+}
+
+/// The backend that Maglev gives a flow.
+pub(super) fn pick<'a>(
+    snapshot: &'a Snapshot,
+    service: &Service,
+    key: &FlowKey,
+) -> Option<(BackendId, &'a Backend)> {
+    let slot = service.maglev.pick(FlowHasher::SHARED.hash(key))?;
+    let backend = snapshot.backends.get(usize::from(slot))?.as_ref()?;
+    (backend.state == BackendState::Active).then_some((BackendId { slot, epoch: backend.epoch }, backend))
+}

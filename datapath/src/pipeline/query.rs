@@ -1,0 +1,115 @@
+//! What is done beside forwarding, a little in each turn: expiry of flows, answers to questions, neighbours wanted.
+
+use super::Pipeline;
+use super::transport::belongs;
+use crate::command::{FlowQuery, FlowQuestion};
+use crate::flow::{FlowState, FlowView};
+use crate::flow_table::{Entry, FlowId};
+use crate::key::{Addr, Protocol};
+use crate::limit::Limiter;
+use crate::snapshot::{Mode, Snapshot};
+use crate::time::Time;
+
+/// Places of the table that one answer looks at.
+const PLACES_PER_ANSWER: u32 = 2048;
+
+/// The whole table is swept once in this time.
+const SWEEP_PERIOD_NS: u64 = 4_000_000_000;
+
+/// Places swept in one turn at most.
+const PLACES_PER_SWEEP: u64 = 1024;
+
+/// How far the sweep for expired flows has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sweep {
+    next: u32,
+    last: Time,
+}
+
+/// Neighbours that packets were for and that nobody has resolved: the latest one, at most so many a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unresolved {
+    latest: Option<Addr>,
+    limiter: Limiter,
+}
+
+impl Unresolved {
+    const PER_SECOND: u32 = 100;
+
+    pub(super) fn push(&mut self, addr: Addr, now: Time) {
+        if self.latest.is_none() && self.limiter.allows(Self::PER_SECOND, now) {
+            self.latest = Some(addr);
+        }
+    }
+}
+
+impl Pipeline {
+    /// A neighbour that a packet could not be sent to, to be told once.
+    pub fn take_unresolved(&mut self) -> Option<Addr> {
+        self.unresolved.latest.take()
+    }
+
+    /// Forgets expired flows among the next places of the table: as many as the time since the last call asks for.
+    /// Flows of backends that are gone from the snapshot go as well, as nobody will hear of them again.
+    pub fn sweep(&mut self, snapshot: &Snapshot, now: Time) {
+        let capacity = u64::from(self.table.capacity());
+        let elapsed_ns = now.nanos_since(self.sweep.last).min(SWEEP_PERIOD_NS);
+        let due = (capacity * elapsed_ns / SWEEP_PERIOD_NS).min(PLACES_PER_SWEEP) as u32;
+        if due == 0 {
+            return;
+        }
+        self.sweep.last = now;
+        for id in self.table.places(self.sweep.next, due) {
+            let Some(entry) = self.table.entry(id) else { continue };
+            if snapshot.backend(entry.backend).is_none() {
+                self.close(id);
+            } else if entry.idle_ms(now) > snapshot.timeouts.of(entry.state) {
+                self.expire(id);
+            }
+        }
+        let next = self.sweep.next.saturating_add(due);
+        self.sweep.next = if next >= self.table.capacity() { 0 } else { next };
+    }
+
+    /// Answers a question about the flow table, within the capacity of the answer.
+    pub fn answer(&self, snapshot: &Snapshot, now: Time, query: &mut FlowQuery) {
+        query.flows.clear();
+        query.next = None;
+        match query.question {
+            FlowQuestion::Lookup(key) => {
+                let hash = self.hasher.hash(&key);
+                let found =
+                    self.table.find(hash, |entry, direction| belongs(snapshot, entry, direction, &key));
+                let view = found.and_then(|(id, _)| self.view(snapshot, now, id));
+                query.flows.extend(view.filter(|_| query.flows.capacity() > 0));
+            }
+            FlowQuestion::List { from } => {
+                for id in self.table.places(from, PLACES_PER_ANSWER) {
+                    if query.flows.len() == query.flows.capacity() {
+                        query.next = Some(id.index());
+                        return;
+                    }
+                    query.flows.extend(self.view(snapshot, now, id));
+                }
+                let next = from.saturating_add(PLACES_PER_ANSWER);
+                query.next = (next < self.table.capacity()).then_some(next);
+            }
+        }
+    }
+
+    fn view(&self, snapshot: &Snapshot, now: Time, id: FlowId) -> Option<FlowView> {
+        let entry: &Entry = self.table.entry(id)?;
+        let service = snapshot.service(entry.service);
+        let is_udp = matches!(entry.state, FlowState::OneWay | FlowState::TwoWay);
+        let is_full_nat = service.is_some_and(|service| service.mode == Mode::FullNat);
+        Some(FlowView {
+            client: entry.client(),
+            protocol: if is_udp { Protocol::Udp } else { Protocol::Tcp },
+            service: entry.service,
+            backend: entry.backend,
+            local: is_full_nat.then_some((entry.local_addr, entry.local_port)),
+            state: entry.state,
+            idle_ms: entry.idle_ms(now),
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! Rewriting of parsed packets in place: link addresses, TTL, the transport tuple, checksums.
+
+use crate::checksum::Sum;
+use crate::key::{FlowKey, Protocol};
+use crate::packet::{ChecksumStatus, Packet, TransmitOffload};
+use crate::parse::Parsed;
+use crate::snapshot::{ChecksumOffload, MacAddress};
+use crate::wire::{ethernet, ipv4, ipv6, tcp, udp};
+
+/// How the checksum of TCP or UDP is kept right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum L4Checksum {
+    /// By what changed: a wrong checksum stays wrong, as it should.
+    Update,
+    /// By software, over everything: for wires that hand over packets whose checksum nobody has computed.
+    Whole,
+    /// By the sending device. Only where the receiving one has found it good, lest damage be covered up.
+    Offload,
+}
+
+/// Writes destination and source of the Ethernet header.
+#[inline]
+pub fn set_link_addresses(bytes: &mut [u8], destination: MacAddress, source: MacAddress) {
+    if let Some(header) = bytes.first_chunk_mut::<12>() {
+        let [d0, d1, d2, d3, d4, d5] = destination.0;
+        let [s0, s1, s2, s3, s4, s5] = source.0;
+        *header = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5];
+    }
+}
+
+/// Source and destination of the Ethernet header.
+#[must_use]
+pub fn link_addresses(bytes: &[u8]) -> (MacAddress, MacAddress) {
+    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = *bytes.first_chunk().unwrap_or(&[0; 12]);
+    (MacAddress([s0, s1, s2, s3, s4, s5]), MacAddress([d0, d1, d2, d3, d4, d5]))
+}
+
+/// Makes `packet` one more router hop: TTL decremented (it is greater than 1), and its tuple become `to`, of the same
+/// family. `offload` is what the port that it leaves by can complete; `recompute` says that its checksum is not to be
+/// trusted.
+#[inline]
+pub fn translate<P: Packet>(
+    packet: &mut P,
+    parsed: &Parsed,
+    to: &FlowKey,
+    offload: ChecksumOffload,
+    recompute: bool,
+) {
+    let from = &parsed.key;
+    let l4_offload = match from.protocol {
+        Protocol::Tcp => offload.tcp,
+        Protocol::Udp => offload.udp,
+    };
+    let way = if recompute {
+        L4Checksum::Whole
+    } else if l4_offload && packet.received().l4_checksum == ChecksumStatus::Good {
+        L4Checksum::Offload
+    } else {
+        L4Checksum::Update
+    };
+    let addresses = Sum::default()
+        .replace_address(&from.source.addr, &to.source.addr)
+        .replace_address(&from.destination.addr, &to.destination.addr);
+    let bytes = packet.bytes_mut();
+    write_addresses(bytes, parsed, to, addresses, offload.ipv4);
+    write_transport(bytes, parsed, to, addresses, way);
+    let asked_l4 = (way == L4Checksum::Offload).then_some(from.protocol);
+    let ip_checksum = offload.ipv4 && !parsed.v6;
+    if ip_checksum || asked_l4.is_some() {
+        packet.set_offload(TransmitOffload {
+            l2_len: parsed.l3 as u8,
+            l3_len: parsed.l4 - parsed.l3,
+            is_v6: parsed.v6,
+            ip_checksum,
+            l4_checksum: asked_l4,
+        });
+    }
+}
+
+/// Makes `packet` one more router hop and leaves its tuple as it is.
+#[inline]
+pub fn pass_on<P: Packet>(packet: &mut P, parsed: &Parsed, recompute: bool) {
+    let bytes = packet.bytes_mut();
+    decrement_ttl(bytes, parsed);
+    if recompute {
+        write_transport(bytes, parsed, &parsed.key, Sum::default(), L4Checksum::Whole);
+    }
+}
+
+/// Decrements the TTL or hop limit, which is greater than 1.
+#[inline]
+pub fn decrement_ttl(bytes: &mut [u8], parsed: &Parsed) {
+    let Some(header) = bytes.get_mut(usize::from(parsed.l3)..) else { return };
+    if parsed.v6 {
+        if let Some(hop_limit) = header.get_mut(ipv6::HOP_LIMIT) {
+            *hop_limit = parsed.ttl - 1;
+        }
+    } else if let Some(ip) = header.first_chunk_mut::<{ ipv4::LEN }>() {
+        let protocol = ip[ipv4::PROTOCOL];
+        let checksum = Sum::default()
+            .replace_word([parsed.ttl, protocol], [parsed.ttl - 1, protocol])
+            .update([ip[ipv4::CHECKSUM], ip[ipv4::CHECKSUM + 1]]);
+        ip[ipv4::TTL] = parsed.ttl - 1;
+        ip[ipv4::CHECKSUM..ipv4::SOURCE].copy_from_slice(&checksum);
+    }
+}
+
+#[inline]
+fn write_addresses(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, addresses: Sum, offload: bool) {
+    let Some(header) = bytes.get_mut(usize::from(parsed.l3)..) else { return };
+    if parsed.v6 {
+        let Some(ip) = header.first_chunk_mut::<{ ipv6::LEN }>() else { return };
+        ip[ipv6::HOP_LIMIT] = parsed.ttl - 1;
+        ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&to.source.addr.0);
+        ip[ipv6::DESTINATION..].copy_from_slice(&to.destination.addr.0);
+    } else {
+        let Some(ip) = header.first_chunk_mut::<{ ipv4::LEN }>() else { return };
+        let protocol = ip[ipv4::PROTOCOL];
+        let checksum = addresses
+            .replace_word([parsed.ttl, protocol], [parsed.ttl - 1, protocol])
+            .update([ip[ipv4::CHECKSUM], ip[ipv4::CHECKSUM + 1]]);
+        let checksum = if offload { [0, 0] } else { checksum };
+        ip[ipv4::TTL] = parsed.ttl - 1;
+        ip[ipv4::CHECKSUM..ipv4::SOURCE].copy_from_slice(&checksum);
+        ip[ipv4::SOURCE..ipv4::DESTINATION].copy_from_slice(&to.source.addr.v4_octets());
+        ip[ipv4::DESTINATION..].copy_from_slice(&to.destination.addr.v4_octets());
+    }
+}
+
+#[inline]
+fn write_transport(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, addresses: Sum, way: L4Checksum) {
+    let start = usize::from(parsed.l4);
+    let end = usize::from(parsed.l3) + usize::from(parsed.length);
+    let end = end.min(bytes.len());
+    let Some(segment) = bytes.get_mut(start..end) else { return };
+    let Some(ports) = segment.first_chunk_mut::<4>() else { return };
+    let [s0, s1] = to.source.port.to_be_bytes();
+    let [d0, d1] = to.destination.port.to_be_bytes();
+    let [old_s0, old_s1, old_d0, old_d1] = *ports;
+    *ports = [s0, s1, d0, d1];
+    let at = match parsed.key.protocol {
+        Protocol::Tcp => tcp::CHECKSUM,
+        Protocol::Udp => udp::CHECKSUM,
+    };
+    let is_udp = parsed.key.protocol == Protocol::Udp;
+    let Some(field) = segment.get(at..).and_then(|rest| rest.first_chunk::<2>()).copied() else { return };
+    if is_udp && field == [0, 0] && !parsed.v6 {
+        return; // the sender chose to have none (RFC 768)
+    }
+    let whole_is_here = segment.len() == usize::from(parsed.l4_length());
+    let checksum = match way {
+        L4Checksum::Whole if whole_is_here => {
+            segment[at..at + 2].copy_from_slice(&[0, 0]);
+            pseudo_header(parsed, to).octets(segment).checksum()
+        }
+        L4Checksum::Offload => {
+            let sum = pseudo_header(parsed, to).folded().to_ne_bytes();
+            segment[at..at + 2].copy_from_slice(&sum);
+            return;
+        }
+        L4Checksum::Whole | L4Checksum::Update => addresses
+            .replace_word([old_s0, old_s1], [s0, s1])
+            .replace_word([old_d0, old_d1], [d0, d1])
+            .update(field),
+    };
+    // In UDP zero means "none", and its other representation is sent instead (RFC 768).
+    let checksum = if is_udp && checksum == [0, 0] { [0xff, 0xff] } else { checksum };
+    segment[at..at + 2].copy_from_slice(&checksum);
+}
+
+fn pseudo_header(parsed: &Parsed, to: &FlowKey) -> Sum {
+    let (source, destination) = (to.source.addr, to.destination.addr);
+    Sum::default().pseudo_header(
+        &source,
+        &destination,
+        parsed.key.protocol as u8,
+        u32::from(parsed.l4_length()),
+    )
+}
+
+/// Writes an IP header without options in front of `length` octets of payload.
+pub(crate) fn write_ip_header(
+    bytes: &mut [u8],
+    v6: bool,
+    source: &crate::key::Addr,
+    destination: &crate::key::Addr,
+    protocol: u8,
+    length: usize,
+) {
+    const HOPS: u8 = 64;
+    let payload = (length as u16).to_be_bytes();
+    if v6 {
+        let Some(ip) = bytes.first_chunk_mut::<{ ipv6::LEN }>() else { return };
+        *ip = [0; ipv6::LEN];
+        ip[0] = 0x60;
+        ip[ipv6::PAYLOAD_LENGTH..ipv6::NEXT_HEADER].copy_from_slice(&payload);
+        ip[ipv6::NEXT_HEADER] = protocol;
+        ip[ipv6::HOP_LIMIT] = HOPS;
+        ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&source.0);
+        ip[ipv6::DESTINATION..].copy_from_slice(&destination.0);
+    } else {
+        let Some(ip) = bytes.first_chunk_mut::<{ ipv4::LEN }>() else { return };
+        let total = ((ipv4::LEN + length) as u16).to_be_bytes();
+        *ip = [0; ipv4::LEN];
+        ip[0] = 0x45;
+        ip[ipv4::TOTAL_LENGTH..ipv4::TOTAL_LENGTH + 2].copy_from_slice(&total);
+        ip[ipv4::FRAGMENT] = 0x40; // don't fragment
+        ip[ipv4::TTL] = HOPS;
+        ip[ipv4::PROTOCOL] = protocol;
+        ip[ipv4::SOURCE..ipv4::DESTINATION].copy_from_slice(&source.v4_octets());
+        ip[ipv4::DESTINATION..].copy_from_slice(&destination.v4_octets());
+        let checksum = Sum::default().octets(ip).checksum();
+        ip[ipv4::CHECKSUM..ipv4::SOURCE].copy_from_slice(&checksum);
+    }
+}
+
+/// Writes an Ethernet header with the type of the IP version.
+pub(crate) fn write_link_header(bytes: &mut [u8], destination: MacAddress, source: MacAddress, v6: bool) {
+    set_link_addresses(bytes, destination, source);
+    if let Some(kind) = bytes.get_mut(12..ethernet::LEN) {
+        kind.copy_from_slice(if v6 { &ethernet::IPV6 } else { &ethernet::IPV4 });
+    }
+}
