@@ -1,6 +1,7 @@
 //! One device of DPDK's: found, configured, started, and closed when dropped.
 
 use std::ffi::{CStr, CString, c_int};
+use std::sync::{Mutex, PoisonError};
 use std::{fs, io, ptr};
 
 use dpdk_sys::{ek_link, rte_device, rte_eth_conf, rte_eth_dev_info, rte_eth_dev_owner, rte_eth_stats};
@@ -24,6 +25,9 @@ const FIXED_QUEUES: [&str; 3] = ["net_af_packet", "net_af_xdp", "net_pcap"];
 /// Drivers whose checksum offloads are made in software, or make the peer leave checksums out: both cost more than they
 /// save a balancer that updates checksums incrementally.
 const NO_OFFLOADS: [&str; 3] = ["net_tap", "net_virtio", "net_virtio_user"];
+
+/// Held while devices are plugged, closed or unplugged: DPDK does not guard its lists of them.
+static PLUGGING: Mutex<()> = Mutex::new(());
 
 /// A device to open, with one queue pair for each pool.
 pub(super) struct DeviceConfig<'a> {
@@ -303,6 +307,7 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
+        let _plugging = PLUGGING.lock().unwrap_or_else(PoisonError::into_inner);
         let bus_device = self.info().map_or(ptr::null_mut(), |info| info.device.cast::<rte_device>());
         // SAFETY: no queue of the device is left to be polled, since each holds on to it; after closing it, its number is
         // not used again; a device that was plugged for us is known to its bus until it is removed here.
@@ -331,6 +336,7 @@ fn find(config: &DeviceConfig<'_>) -> Result<(u16, bool), PortError> {
     let arguments = CString::new(config.device).map_err(zero_octet)?;
     let name = CString::new(name_of(config.device)).map_err(zero_octet)?;
 
+    let _plugging = PLUGGING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut plugged = false;
     let mut number = number_of(&name);
     if number.is_none() {

@@ -39,11 +39,9 @@ pub enum EalError {
 /// Packet memory could not be had.
 #[derive(Debug, Error)]
 pub enum PoolError {
-    /// The name or the arguments cannot be given to DPDK.
-    #[error(
-        "packet pool {0:?}: a name has 1 to 25 characters and no zero octet, and a pool at least 64 packets"
-    )]
-    Invalid(String),
+    /// Too small to be of any use.
+    #[error("a packet pool holds at least 64 packets, not {0}: raise `mbufs` under [dpdk]")]
+    Size(u32),
     /// The memory is not there.
     #[error(
         "no memory for {packets} packets of {octets} octets ({source}): reserve more huge pages \

@@ -248,6 +248,72 @@ fn transmit_flags(offload: TransmitOffload) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dpdk::{Eal, EalConfig, MbufPool};
+    use crate::packet::PacketPool;
+
+    /// A packet of three segments, as a device with small buffers makes them.
+    fn chain(pool: &mut MbufPool) -> Mbuf {
+        let mut segments = [100, 50, 25].map(|len| {
+            let mut segment = pool.allocate().unwrap();
+            assert!(segment.resize(len));
+            segment.bytes_mut().fill(len as u8);
+            segment
+        });
+        segments[0].set(NB_SEGS, 3);
+        segments[0].set(PKT_LEN, 175);
+        for index in [1, 2] {
+            let next = segments[index].0.as_ptr();
+            segments[index - 1].set(NEXT, next);
+        }
+        let [first, second, third] = segments;
+        std::mem::forget((second, third)); // the first owns them now
+        first
+    }
+
+    /// The one test here that starts DPDK, which works once in a process.
+    #[test]
+    fn chains_are_cut_joined_and_freed_whole() {
+        let eal = Eal::init(&EalConfig {
+            huge_pages: false,
+            memory_mib: 32,
+            file_prefix: "evenkeel-test".to_owned(),
+            args: vec!["--no-telemetry".to_owned()],
+            ..EalConfig::default()
+        })
+        .unwrap();
+        let mut pool = MbufPool::new(&eal, 64, 1500, None).unwrap();
+
+        let packet = chain(&mut pool);
+        assert_eq!(
+            (packet.bytes().len(), packet.total_len(), packet.segments(), pool.in_use()),
+            (100, 175, 3, 3)
+        );
+        drop(packet);
+        assert_eq!(pool.in_use(), 0);
+
+        let mut packet = chain(&mut pool);
+        assert!(packet.prepend(8));
+        assert_eq!((packet.bytes().len(), packet.total_len()), (108, 183));
+        packet.truncate(108);
+        assert_eq!((packet.total_len(), packet.segments(), pool.in_use()), (108, 1, 1));
+
+        packet = chain(&mut pool);
+        assert!(!packet.resize(4000));
+        assert_eq!((packet.total_len(), packet.segments()), (175, 3), "refused: nothing changed");
+        assert!(packet.resize(300));
+        assert_eq!((packet.total_len(), packet.segments(), pool.in_use()), (300, 1, 1));
+
+        packet = chain(&mut pool);
+        assert!(!packet.arrived(5));
+        assert!(packet.linearize() && packet.arrived(5));
+        assert_eq!((packet.port(), packet.bytes().len(), packet.segments()), (PortId(5), 175, 1));
+        assert_eq!([packet.bytes()[99], packet.bytes()[100], packet.bytes()[174]], [100, 50, 25]);
+        assert_eq!(pool.in_use(), 1);
+
+        // A packet outlives pool and environment: their memory stays.
+        drop((pool, eal));
+        assert_eq!(packet.bytes()[174], 25);
+    }
 
     #[test]
     fn flags_of_received_packets() {

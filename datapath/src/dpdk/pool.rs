@@ -17,6 +17,9 @@ use crate::packet::PacketPool;
 /// Packets that each registered thread keeps at hand, at most.
 const CACHE: u32 = 256;
 
+/// The smallest pool.
+const LEAST_PACKETS: u32 = 64;
+
 /// Link header with two VLAN tags, and the frame check sequence that some devices deliver.
 const FRAMING: u16 = 14 + 2 * 4 + 4;
 
@@ -48,19 +51,19 @@ impl MbufPool {
     /// When the memory is not there.
     pub fn new(eal: &Eal, packets: u32, mtu: u16, node: Option<u8>) -> Result<Self, PoolError> {
         static MADE: AtomicU32 = AtomicU32::new(0);
-        let name = format!("evenkeel-{}", MADE.fetch_add(1, Ordering::Relaxed));
-        let invalid = || PoolError::Invalid(name.clone());
-        let c_name = CString::new(name.as_str()).map_err(|_| invalid())?;
-        if packets < 64 {
-            return Err(invalid());
+        if packets < LEAST_PACKETS {
+            return Err(PoolError::Size(packets));
         }
+        // Our own name: it has no zero octet.
+        let name = format!("evenkeel-{}", MADE.fetch_add(1, Ordering::Relaxed));
+        let name = CString::new(name).unwrap_or_default();
         let octets = buffer_octets(mtu);
         // DPDK wants the pool to hold one and a half times the cache; a small pool is not to vanish in caches.
         let cache = CACHE.min(packets / 8);
         let socket = node.map_or(-1, i32::from); // SOCKET_ID_ANY
         // SAFETY: the environment is up, the name ends in zero and is copied.
         let pool =
-            unsafe { dpdk_sys::rte_pktmbuf_pool_create(c_name.as_ptr(), packets, cache, 0, octets, socket) };
+            unsafe { dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), packets, cache, 0, octets, socket) };
         match NonNull::new(pool) {
             Some(pool) => Ok(Self { memory: Arc::new(Memory { pool, eal: eal.clone() }) }),
             None => Err(PoolError::Memory { packets, octets, source: last_error() }),
