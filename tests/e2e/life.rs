@@ -1,0 +1,90 @@
+//! The program's life: ready when it says so, alone, and gone without a trace.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+
+use crate::lab::{Lab, PATIENCE, PROGRAM, Wire, succeed};
+
+on_each_wire!(a_second_instance_is_refused, sigterm_leaves_nothing_behind);
+
+fn a_second_instance_is_refused(lab: &Lab) {
+    let second = lab
+        .at("balancer", PROGRAM)
+        .args(["run", "--config"])
+        .arg(lab.config())
+        .output()
+        .expect("the program runs");
+    assert_eq!(second.status.code(), Some(1), "{}", String::from_utf8_lossy(&second.stderr));
+    assert!(!second.stderr.is_empty(), "it must say why");
+    lab.spread("192.0.2.10", 30);
+}
+
+fn sigterm_leaves_nothing_behind(lab: &Lab) {
+    lab.spread("192.0.2.10", 30);
+    lab.stop();
+    assert!(!lab.folder().join("control.sock").exists());
+    let links = succeed(lab.at("balancer", "ip").args(["-brief", "link"]));
+    let names: Vec<&str> = links.lines().filter_map(|line| line.split(['@', ' ']).next()).collect();
+    assert_eq!(names, ["lo", "wan", "lan"], "{links}");
+    assert_eq!(lab.evenkeel(&["status"]).status.code(), Some(3));
+    // And it comes up again in the same place.
+    lab.start();
+    lab.spread("192.0.2.10", 30);
+    let log = std::fs::read_to_string(lab.folder().join("balancer.log")).expect("its log");
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[test]
+fn systemd_is_told_when_all_workers_are_ready() {
+    let lab = Lab::up(Wire::AfPacket, &[]);
+    let path = lab.folder().join("notify.sock");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    succeed(lab.script("start").arg(PROGRAM).env("NOTIFY_SOCKET", &path));
+    let mut message = [0; 512];
+    loop {
+        let length = socket.recv(&mut message).expect("a notification in time");
+        if message[..length].split(|&octet| octet == b'\n').any(|line| line == b"READY=1") {
+            break;
+        }
+    }
+}
+
+#[test]
+fn one_worker_needs_no_other() {
+    let lab = Lab::up(Wire::AfPacket, &["--workers", "1"]);
+    lab.start();
+    for vip in ["192.0.2.10", "192.0.2.20", "192.0.2.30", "[2001:db8::10]"] {
+        lab.spread(vip, 30);
+    }
+    assert_eq!(lab.counter("handed_out"), 0);
+}
+
+#[test]
+fn huge_pages_are_not_needed() {
+    for wire in [Wire::AfXdp, Wire::AfPacket] {
+        let lab = Lab::up(wire, &["--no-huge-pages"]);
+        lab.start();
+        for vip in ["192.0.2.10", "192.0.2.20", "192.0.2.30", "[2001:db8::10]"] {
+            lab.spread(vip, 30);
+        }
+    }
+}
+
+#[test]
+fn an_invalid_configuration_is_explained_and_does_not_start() {
+    let lab = Lab::up(Wire::AfPacket, &[]);
+    let text = std::fs::read_to_string(lab.config()).expect("the configuration");
+    std::fs::write(lab.config(), text.replacen("mode = \"dsr-mac\"", "mode = \"dsr\"", 1)).expect("write it");
+    for command in [&["check"][..], &["run", "--config"]] {
+        let output = Command::new(PROGRAM)
+            .args(command)
+            .arg(lab.config())
+            .stdin(Stdio::null())
+            .output()
+            .expect("it runs");
+        assert_eq!(output.status.code(), Some(5));
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(message.contains("dsr-mac") && message.contains('^'), "{message}");
+    }
+}
