@@ -11,6 +11,8 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
+mod finding;
 pub mod limits;
 mod load;
 pub mod model;
@@ -20,6 +22,7 @@ mod read;
 mod report;
 pub mod units;
 
+pub use finding::Finding;
 pub use load::{Errors, Parsed, Warnings};
 pub use model::*;
 pub use report::{Diagnostic, Severity};

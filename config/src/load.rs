@@ -7,12 +7,13 @@ use std::path::Path;
 use serde::Serialize;
 use toml::de::DeTable;
 
+use crate::finding::Unreadable;
 use crate::limits;
 use crate::model::Config;
 use crate::read::Reader;
 use crate::report::{Diagnostic, Problem, Severity, Source};
 
-/// Errors that are shown; a file with more is some other file.
+/// Errors and warnings that are shown; a file with more is some other file.
 const SHOWN: usize = 100;
 
 /// A configuration and what is doubtful about it.
@@ -24,7 +25,7 @@ pub struct Parsed {
     pub warnings: Warnings,
 }
 
-/// Warnings about a file, in its order; `Display` prints them all.
+/// Warnings about a file, in its order (of more than 100 the last counts the others); `Display` prints them all.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(transparent)]
 pub struct Warnings(pub Vec<Diagnostic>);
@@ -38,9 +39,9 @@ impl fmt::Display for Warnings {
 /// Everything that is wrong with a file, at least one error; `Display` prints it all.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Errors {
-    /// Errors in the order of the file, then warnings; at most 100 of each.
+    /// Errors in the order of the file, then warnings; at most 100.
     pub diagnostics: Vec<Diagnostic>,
-    /// Further errors, which are not shown.
+    /// Further errors and warnings, which are not shown.
     pub omitted: usize,
     #[serde(skip)]
     file: String,
@@ -53,12 +54,14 @@ impl fmt::Display for Errors {
         for diagnostic in &self.diagnostics {
             writeln!(f, "{diagnostic}")?;
         }
-        let shown =
+        let errors =
             self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
-        match (shown + self.omitted, self.omitted) {
-            (1, _) => write!(f, "{}: 1 error", self.file),
-            (all, 0) => write!(f, "{}: {all} errors", self.file),
-            (all, _) => write!(f, "{}: {all} errors, the first {shown} of which are shown", self.file),
+        match (errors, self.omitted) {
+            (1, 0) => write!(f, "{}: 1 error", self.file),
+            (errors, 0) => write!(f, "{}: {errors} errors", self.file),
+            (errors, omitted) => {
+                write!(f, "{}: {errors} errors, and {omitted} more that are not shown", self.file)
+            }
         }
     }
 }
@@ -73,20 +76,28 @@ impl Config {
         if text.len() as u64 > limits::FILE_OCTETS {
             return Err(errors(&source, file, vec![too_large()]));
         }
-        let (table, syntax) = DeTable::parse_recoverable(text);
-        if !syntax.is_empty() {
-            let problems = syntax
-                .iter()
-                .map(|error| Problem::error("this is not TOML").at(error.span()).label(error.message()));
-            return Err(errors(&source, file, problems.collect()));
-        }
+        let table = DeTable::parse(text).map_err(|error| {
+            // What follows the first error of syntax would be guesswork.
+            let problem = Problem::error("this is not TOML").at(error.span()).label(error.message());
+            errors(&source, file, vec![problem])
+        })?;
         let mut reader = Reader::default();
         let config = reader.file(table.get_ref(), crate::parse::config);
-        if reader.problems.is_empty() {
-            Ok(Parsed { config, warnings: Warnings::default() })
-        } else {
-            Err(errors(&source, file, reader.problems))
+        let unreadable = Unreadable::new(std::mem::take(&mut reader.unreadable));
+        let found = config.check().into_iter().filter_map(|finding| reader.locate(finding, &unreadable));
+        let found: Vec<Problem> = found.collect();
+        let mut problems = reader.problems;
+        problems.extend(found);
+        let is_valid = problems.iter().all(|problem| problem.severity != Severity::Error);
+        let mut errors = errors(&source, file, problems);
+        if !is_valid {
+            return Err(errors);
         }
+        if errors.omitted > 0 {
+            let more = Problem::warning(format!("{} more warnings, which are not shown", errors.omitted));
+            errors.diagnostics.push(source.diagnostic(more));
+        }
+        Ok(Parsed { config, warnings: Warnings(errors.diagnostics) })
     }
 
     /// The configuration in the file at `path`.
@@ -117,7 +128,7 @@ fn errors(source: &Source<'_>, file: &str, mut problems: Vec<Problem>) -> Errors
     problems.sort_by_key(|problem| {
         (problem.severity, problem.place.as_ref().map_or((0, 0), |place| (place.start, place.end)))
     });
-    let omitted = problems.iter().skip(SHOWN).filter(|problem| problem.severity == Severity::Error).count();
+    let omitted = problems.len().saturating_sub(SHOWN);
     problems.truncate(SHOWN);
     let diagnostics = problems.into_iter().map(|problem| source.diagnostic(problem)).collect();
     Errors { diagnostics, omitted, file: file.to_owned() }

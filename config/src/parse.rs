@@ -111,8 +111,11 @@ fn route(fields: &mut Fields<'_, '_>) -> Route {
     fields.require("to", "\"default\"");
     fields.require("via", "\"10.0.0.254\"");
     let to = fields.text("to", units::destination).flatten();
-    let via = fields.text("via", units::host).unwrap_or(NOWHERE);
-    // "default" is of the gateway's family.
+    let via = fields.text("via", units::host).unwrap_or_else(|| {
+        // "default" is of the gateway's family.
+        fields.doubt("to");
+        NOWHERE
+    });
     let everywhere = Prefix { addr: units::unspecified(via), length: 0 };
     Route { to: to.unwrap_or(everywhere), via }
 }

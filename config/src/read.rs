@@ -4,7 +4,7 @@
 //! crate. Every value that is found leaves its span under its path; every value that cannot be read leaves an error,
 //! its path among the unreadable ones, and a stand-in, so that the rest can be read and checked all the same.
 //!
-//! Invariants: nothing here panics on any table; a path is unreadable only if an error about it was recorded.
+//! Invariants: nothing here panics on any table; where a path is unreadable an error was recorded.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,6 +12,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::finding::{Finding, Unreadable, enclosing};
 use crate::model::Word;
 use crate::nearest::nearest;
 use crate::report::Problem;
@@ -23,7 +24,7 @@ pub(crate) struct Reader {
     /// Errors, in the order in which they were met.
     pub(crate) problems: Vec<Problem>,
     /// Path (`service[1].vip`) to octets of the file. A table's place is its header's.
-    pub(crate) places: HashMap<String, Range<usize>>,
+    places: HashMap<String, Range<usize>>,
     /// Paths that hold a stand-in.
     pub(crate) unreadable: Vec<String>,
 }
@@ -56,6 +57,24 @@ impl Reader {
         let value = read(&mut fields);
         fields.report_unknown();
         value
+    }
+
+    /// What a check found, at its place in the file; `None` if it follows from a value that could not be read.
+    pub(crate) fn locate(&self, finding: Finding, unreadable: &Unreadable) -> Option<Problem> {
+        let holds = finding.holds(unreadable);
+        holds.then(|| Problem {
+            place: self.place(&finding.path),
+            related: finding.related.and_then(|(path, label)| Some((self.place(&path)?, label))),
+            severity: finding.severity,
+            message: finding.message,
+            label: finding.label,
+            help: finding.help,
+        })
+    }
+
+    /// Where a value is, or what it would be in.
+    fn place(&self, path: &str) -> Option<Range<usize>> {
+        std::iter::once(path).chain(enclosing(path)).find_map(|path| self.places.get(path)).cloned()
     }
 
     fn refuse(&mut self, path: &str, problem: Problem) {
@@ -227,6 +246,12 @@ impl<'a, 't> Fields<'a, 't> {
             list.push(self.settle_at(key, path, item.span(), parsed).unwrap_or_else(|| stand_in.clone()));
         }
         Some(list)
+    }
+
+    /// Says that the value of `key` depends on another one, which could not be read.
+    pub(crate) fn doubt(&mut self, key: &str) {
+        let path = self.path_of(key);
+        self.reader.unreadable.push(path);
     }
 
     /// The value of `key`, whose place is noted.

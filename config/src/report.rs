@@ -45,6 +45,10 @@ impl Problem {
         Self { severity, message, place: None, label: String::new(), help: None, related: None }
     }
 
+    pub(crate) fn warning(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
     pub(crate) fn at(self, place: Option<Range<usize>>) -> Self {
         Self { place, ..self }
     }
@@ -99,7 +103,7 @@ pub(crate) struct Source<'t> {
 
 /// Columns of a line that are shown; a longer one is cut around what is underlined.
 const WIDTH: usize = 140;
-/// Columns shown before what is underlined, in a line that is cut.
+/// Characters shown before what is underlined, in a line that is cut.
 const LEAD: usize = 40;
 /// Columns that a tab is shown as.
 const TAB: usize = 4;
@@ -169,37 +173,36 @@ impl<'t> Source<'t> {
     fn line(&self, line: usize, place: &Range<usize>, mark: char) -> (String, String) {
         let start = self.lines.get(line - 1).copied().unwrap_or(0);
         let end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
-        let text = self.text.get(start..end).unwrap_or_default().trim_end_matches('\r');
-        let before: usize =
-            text.char_indices().take_while(|(at, _)| start + at < place.start).map(width).sum();
-        let skip = if before + LEAD > WIDTH { before - LEAD } else { 0 };
+        let whole = self.text.get(start..end).unwrap_or_default().trim_end_matches('\r');
 
-        let (mut shown, mut underline) = (String::new(), String::new());
-        if skip > 0 {
-            shown.push_str("...");
-            underline.push_str("   ");
-        }
-        let (mut column, mut cut) = (0, false);
-        for (at, c) in text.char_indices() {
-            let wide = width((at, c));
-            if column >= skip && !cut {
-                match visible(c) {
-                    '\t' => shown.push_str(&" ".repeat(TAB)),
-                    c => shown.push(c),
-                }
-                let marked = place.contains(&(start + at));
-                underline.extend(std::iter::repeat_n(if marked { mark } else { ' ' }, wide));
+        // Of a long line only what can be shown is looked at: it may be megabytes, and hold a hundred errors.
+        let before = whole.get(..place.start.saturating_sub(start)).unwrap_or(whole);
+        let lead: usize = before.chars().rev().take(WIDTH).map(width).sum();
+        let from = match before.char_indices().rev().nth(LEAD) {
+            Some((from, _)) if lead + LEAD > WIDTH => from,
+            _ => 0,
+        };
+        let (mut shown, mut underline) =
+            if from > 0 { ("...".to_owned(), "   ".to_owned()) } else { Default::default() };
+        let mut columns = 0;
+        for (at, c) in whole.get(from..).unwrap_or_default().char_indices() {
+            if columns >= WIDTH {
+                shown.push_str("...");
+                break;
             }
-            column += wide;
-            cut = column >= skip + WIDTH;
-        }
-        if column > skip + WIDTH {
-            shown.push_str("...");
+            match visible(c) {
+                '\t' => shown.push_str(&" ".repeat(TAB)),
+                c => shown.push(c),
+            }
+            let marked = place.contains(&(start + from + at));
+            underline.extend(std::iter::repeat_n(if marked { mark } else { ' ' }, width(c)));
+            columns += width(c);
         }
         let mut underline = underline.trim_end().to_owned();
         if !underline.ends_with(mark) {
-            // An empty span, or one at the end of the line: one mark where it starts.
-            underline = " ".repeat(before.saturating_sub(skip) + if skip > 0 { 3 } else { 0 });
+            // Nothing of it is visible (it is empty, or where the line ends): one mark where it starts.
+            let lead: usize = before.get(from..).unwrap_or_default().chars().map(width).sum();
+            underline = " ".repeat(lead + if from > 0 { 3 } else { 0 });
             underline.push(mark);
         }
         (shown, underline)
@@ -207,7 +210,7 @@ impl<'t> Source<'t> {
 }
 
 /// Columns that a character takes.
-fn width((_, c): (usize, char)) -> usize {
+fn width(c: char) -> usize {
     match visible(c) {
         '\t' => TAB,
         c => c.width().unwrap_or(1),

@@ -118,6 +118,9 @@ fn unicast(addr: IpAddr) -> Parsed<()> {
         _ if addr.is_loopback() => "a loopback address, which is never on a wire",
         _ if addr.is_multicast() => "a multicast address",
         IpAddr::V4(Ipv4Addr::BROADCAST) => "the broadcast address",
+        IpAddr::V6(addr) if addr.is_unicast_link_local() => {
+            "a link-local address, which does not say on which link"
+        }
         IpAddr::V6(addr) => match addr.to_ipv4_mapped() {
             Some(v4) => return Err(format!(r#"an IPv4 address is written as one: "{v4}""#)),
             None => return Ok(()),
@@ -206,6 +209,19 @@ pub fn interface_address(text: &str) -> Parsed<Prefix> {
 pub fn port_address(text: &str) -> Parsed<Prefix> {
     let prefix = interface_address(text)?;
     unicast(prefix.addr)?;
+    let IpAddr::V4(addr) = prefix.addr else { return not_everywhere(prefix) };
+    // In a subnet of two hosts (RFC 3021) and of one, no address is the subnet's own.
+    let hosts = u32::MAX.checked_shr(u32::from(prefix.length)).unwrap_or(0);
+    match addr.to_bits() & hosts {
+        0 if prefix.length < 31 => Err(format!("{addr} is the subnet's own address; expected a host's")),
+        bits if bits == hosts && prefix.length < 31 => {
+            Err(format!("{addr} is the subnet's broadcast address; expected a host's"))
+        }
+        _ => not_everywhere(prefix),
+    }
+}
+
+fn not_everywhere(prefix: Prefix) -> Parsed<Prefix> {
     match prefix.length {
         0 => Err("expected a prefix length of at least 1: this subnet would hold every address".to_owned()),
         _ => Ok(prefix),
