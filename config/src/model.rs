@@ -275,7 +275,7 @@ impl fmt::Display for MacAddress {
 pub struct Route {
     /// Where to; its host bits are zero.
     pub to: Prefix,
-    /// The gateway, inside the subnet of a port.
+    /// The gateway: in the subnet of a port, or a static neighbour.
     pub via: IpAddr,
 }
 

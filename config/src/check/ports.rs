@@ -155,14 +155,14 @@ fn routes(config: &Config, reach: &Reach, findings: &mut Vec<Finding>) {
                     .clashes_with(port, "here"),
             );
         } else {
-            let message = format!("the gateway {} is not on-link", route.via);
             match reach.on_link(route.via) {
-                None => findings.push(
-                    Finding::error(path, message)
-                        .label("in no subnet of any port's `addresses`")
-                        .rests_on(&["port"]),
-                ),
                 Some(port) => unresolvable(config, reach, &path, route.via, port, findings),
+                None if reach.is_neighbor(route.via) => {}
+                None => findings.push(
+                    Finding::error(path, format!("the gateway {} is not on-link", route.via))
+                        .label("in no subnet of any port's `addresses`, and no `[[neighbor]]`")
+                        .rests_on(&["port", "neighbor"]),
+                ),
             }
         }
     }
