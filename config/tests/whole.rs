@@ -121,3 +121,48 @@ fn what_is_written_parses_to_the_same() {
     let again = Config::parse(&written, "written.toml").map_err(|errors| panic!("{errors}")).unwrap().config;
     assert_eq!(config, again);
 }
+
+const EXAMPLE: &str = include_str!("../example.toml");
+
+#[test]
+fn the_example_is_good() {
+    let parsed = Config::parse(EXAMPLE, "example.toml").map_err(|errors| panic!("{errors}")).unwrap();
+    assert_eq!(parsed.warnings.to_string(), "");
+}
+
+/// What the example says in comments is what happens without it.
+#[test]
+fn the_examples_commented_keys_show_the_defaults() {
+    let mut all = String::new();
+    for line in EXAMPLE.lines() {
+        let key = line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+        // These have no default: they are optional.
+        let optional = |key: &&str| key.starts_with("seed = ") || key.starts_with("mac = ");
+        all.push_str(key.filter(|key| !optional(key)).unwrap_or(line));
+        all.push('\n');
+    }
+    assert_ne!(all, EXAMPLE);
+    let whole = Config::parse(&all, "example.toml").map_err(|errors| panic!("{errors}")).unwrap().config;
+    assert_eq!(whole, Config::parse(EXAMPLE, "example.toml").unwrap().config);
+}
+
+/// Every key that the model writes is somewhere in the example.
+#[test]
+fn the_example_has_every_key() {
+    let written = toml::to_string(&Config::parse(EVERY_KEY, "evenkeel.toml").unwrap().config).unwrap();
+    for key in written.lines().filter_map(|line| line.split_once(" = ").map(|(key, _)| key)) {
+        let shown = |line: &str| line.trim_start_matches('#').starts_with(&format!("{key} = "));
+        assert!(EXAMPLE.lines().any(shown), "`{key}` is not in example.toml");
+    }
+}
+
+#[test]
+fn a_file_is_loaded_or_says_why_not() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert!(Config::load(&folder.join("example.toml")).is_ok());
+    let absent = Config::load(&folder.join("absent.toml")).unwrap_err().to_string();
+    assert!(absent.contains("error: cannot read the configuration: No such file"), "{absent}");
+    assert!(absent.contains("absent.toml"), "{absent}");
+    let directory = Config::load(folder).unwrap_err().to_string();
+    assert!(directory.contains("Is a directory"), "{directory}");
+}
