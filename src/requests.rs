@@ -1,0 +1,87 @@
+//! From a command to the request that it stands for.
+
+use evenkeel_control::protocol::{BackendSpec, Request};
+
+use crate::cli::{Ask, Backend, BackendName, Flow, Service, ServiceAdd};
+
+/// What `command` asks of the running balancer.
+pub(crate) fn request(command: &Ask) -> Request {
+    match command {
+        Ask::Status => Request::Status {},
+        Ask::Service(service) => self::service(service),
+        Ask::Backend(backend) => self::backend(backend),
+        Ask::Flow(flow) => self::flow(flow),
+        Ask::Drops { .. } => Request::Drops {},
+        Ask::Worker(_) => Request::WorkerList {},
+        Ask::Port(_) => Request::PortList {},
+        Ask::NextHop(_) => Request::NextHopList {},
+        Ask::Reload => Request::Reload {},
+        Ask::Stop => Request::Stop {},
+    }
+}
+
+fn service(service: &Service) -> Request {
+    match service {
+        Service::List => Request::ServiceList {},
+        Service::Show { name } => Request::ServiceShow { service: name.clone() },
+        Service::Add(ServiceAdd { name, vip, protocol, mode, maglev_table, backends }) => {
+            Request::ServiceAdd {
+                service: name.clone(),
+                vip: *vip,
+                protocol: *protocol,
+                mode: *mode,
+                maglev_table: *maglev_table,
+                backends: backends
+                    .iter()
+                    .map(|&address| BackendSpec { address, weight: None, state: None })
+                    .collect(),
+            }
+        }
+        Service::Remove { name } => Request::ServiceRemove { service: name.clone() },
+    }
+}
+
+fn backend(backend: &Backend) -> Request {
+    let named = |BackendName { service, backend }: &BackendName| (service.clone(), *backend);
+    match backend {
+        Backend::List { service } => Request::BackendList { service: service.clone() },
+        Backend::Add { which, weight, state } => {
+            let (service, backend) = named(which);
+            Request::BackendAdd { service, backend, weight: Some(*weight), state: Some(*state) }
+        }
+        Backend::Remove(which) => {
+            let (service, backend) = named(which);
+            Request::BackendRemove { service, backend }
+        }
+        Backend::Drain { which, deadline } => {
+            let (service, backend) = named(which);
+            Request::BackendDrain { service, backend, deadline: *deadline }
+        }
+        Backend::Down(which) => {
+            let (service, backend) = named(which);
+            Request::BackendDown { service, backend }
+        }
+        Backend::Activate(which) => {
+            let (service, backend) = named(which);
+            Request::BackendActivate { service, backend }
+        }
+        Backend::Weight { which, weight } => {
+            let (service, backend) = named(which);
+            Request::BackendWeight { service, backend, weight: *weight }
+        }
+    }
+}
+
+fn flow(flow: &Flow) -> Request {
+    match flow {
+        Flow::Lookup { client, vip, protocol } => {
+            Request::FlowLookup { protocol: *protocol, source: *client, destination: *vip }
+        }
+        Flow::List { service, backend, worker, limit } => Request::FlowList {
+            service: service.clone(),
+            backend: *backend,
+            worker: *worker,
+            limit: Some(*limit),
+        },
+    }
+}

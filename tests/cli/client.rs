@@ -1,0 +1,119 @@
+//! The command line and a balancer at the socket, played by the test.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Output;
+use std::thread;
+
+use crate::support::{Folder, evenkeel, run, stderr, stdout};
+
+/// Runs the program against a balancer that gives one answer; what it asked, and what it said.
+fn answered(arguments: &[&str], answer: &str) -> (String, Output) {
+    let folder = Folder::new();
+    let socket = folder.path("control.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let answer = answer.to_owned();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = String::new();
+        BufReader::new(stream.try_clone().unwrap()).read_line(&mut request).unwrap();
+        let _ = stream.write_all(answer.as_bytes());
+        request
+    });
+    let output = evenkeel().args(arguments).env("EVENKEEL_SOCKET", &socket).output().unwrap();
+    drop(UnixStream::connect(&socket)); // the program may not have come so far as to ask
+    (server.join().unwrap(), output)
+}
+
+#[test]
+fn without_a_balancer_the_exit_code_is_3_and_a_sentence_says_what_to_do() {
+    let folder = Folder::new();
+    let socket = folder.path("nobody.sock");
+    let stale = folder.path("stale.sock");
+    drop(UnixListener::bind(&stale).unwrap());
+    for socket in [socket, stale] {
+        let output = run(["--socket".as_ref(), socket.as_os_str(), "status".as_ref()]);
+        assert_eq!(output.status.code(), Some(3));
+        let expected = format!(
+            "error: no balancer answers at {}; start one with `evenkeel run --config FILE`, or name its socket with \
+             --socket\n",
+            socket.display()
+        );
+        assert_eq!(stderr(&output), expected);
+    }
+}
+
+#[test]
+fn commands_become_requests() {
+    let done = "{\"ok\":true,\"generation\":12}\n";
+    for (arguments, request) in [
+        (
+            &["backend", "drain", "web", "10.0.0.3:8080", "--deadline", "30s"][..],
+            r#"{"command":"backend drain","service":"web","backend":"10.0.0.3:8080","deadline":"30s"}"#,
+        ),
+        (
+            &["backend", "undrain", "web", "[fd00::3]:8080"],
+            r#"{"command":"backend activate","service":"web","backend":"[fd00::3]:8080"}"#,
+        ),
+        (
+            &["backend", "weight", "web", "10.0.0.3:8080", "0"],
+            r#"{"command":"backend weight","service":"web","backend":"10.0.0.3:8080","weight":0}"#,
+        ),
+        (&["service", "remove", "web"], r#"{"command":"service remove","service":"web"}"#),
+        (&["stop"], r#"{"command":"stop"}"#),
+    ] {
+        let (asked, output) = answered(arguments, done);
+        assert_eq!(asked, format!("{request}\n"));
+        assert_eq!(stdout(&output), "in force on every worker, generation 12\n");
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
+
+#[test]
+fn refused_is_1_and_pending_is_4() {
+    let refused =
+        r#"{"ok":false,"error":"unknown_backend","field":"backend","message":"web has no backend"}"#;
+    let pending = r#"{"ok":false,"pending":true,"generation":12,"late_workers":[1,3]}"#;
+    for (answer, code, message) in [
+        (refused, 1, "error: web has no backend\n"),
+        (
+            pending,
+            4,
+            "error: pending: generation 12 is not in force on workers 1, 3 yet; see `evenkeel worker list`\n",
+        ),
+    ] {
+        let line = format!("{answer}\n");
+        let (_, output) = answered(&["backend", "down", "web", "10.0.0.3:8080"], &line);
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(code), message));
+        let (_, output) = answered(&["backend", "down", "web", "10.0.0.3:8080", "--json"], &line);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(code), line));
+    }
+}
+
+#[test]
+fn answers_are_tables_for_people_and_themselves_for_programs() {
+    let answer = r#"{"ok":true,"generation":7,"next_hops":[{"address":"10.0.0.3","port":"wan","mac":"02:00:00:00:00:03","state":"resolved","backends":2},{"address":"fd00::30","port":"wan","mac":null,"state":"probing","backends":12}]}"#;
+    let line = format!("{answer}\n");
+    let (_, output) = answered(&["next-hop", "list"], &line);
+    assert_eq!(
+        stdout(&output),
+        "ADDRESS   PORT  MAC                STATE     BACKENDS\n\
+         10.0.0.3  wan   02:00:00:00:00:03  resolved         2\n\
+         fd00::30  wan   -                  probing         12\n"
+    );
+    let (_, output) = answered(&["next-hop", "list", "--json"], &line);
+    assert_eq!(stdout(&output), line);
+}
+
+#[test]
+fn answers_that_cannot_be_read_are_errors() {
+    for (answer, message) in [
+        ("", "broke off amid its answer"),
+        ("{\"ok\":true", "broke off amid its answer"),
+        ("what?\n", "cannot read the balancer's answer"),
+    ] {
+        let (_, output) = answered(&["status"], answer);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(message), "{}", stderr(&output));
+    }
+}

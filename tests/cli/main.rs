@@ -1,0 +1,8 @@
+//! The program as a person or a script meets it: words, tables, exit codes.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod check;
+mod client;
+mod pages;
+mod support;
