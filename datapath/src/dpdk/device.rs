@@ -1,13 +1,13 @@
 //! One device of DPDK's: found, configured, started, and closed when dropped.
 
-use std::ffi::{CStr, CString, c_int};
-use std::sync::{Mutex, PoisonError};
-use std::{fs, io, ptr};
+use std::ffi::{CStr, c_int};
+use std::{fs, ptr};
 
-use dpdk_sys::{ek_link, rte_device, rte_eth_conf, rte_eth_dev_info, rte_eth_dev_owner, rte_eth_stats};
+use dpdk_sys::{ek_link, rte_device, rte_eth_conf, rte_eth_dev_info, rte_eth_stats};
 
-use super::eal::{Eal, is_pci};
+use super::eal::Eal;
 use super::error::{PortError, PortWarning};
+use super::plug::{close, error_of, find, name_of};
 use super::pool::MbufPool;
 use super::rss::Plan;
 use crate::port::Rss;
@@ -25,9 +25,6 @@ const FIXED_QUEUES: [&str; 3] = ["net_af_packet", "net_af_xdp", "net_pcap"];
 /// Drivers whose checksum offloads are made in software, or make the peer leave checksums out: both cost more than they
 /// save a balancer that updates checksums incrementally.
 const NO_OFFLOADS: [&str; 3] = ["net_tap", "net_virtio", "net_virtio_user"];
-
-/// Held while devices are plugged, closed or unplugged: DPDK does not guard its lists of them.
-static PLUGGING: Mutex<()> = Mutex::new(());
 
 /// A device to open, with one queue pair for each pool.
 pub(super) struct DeviceConfig<'a> {
@@ -84,7 +81,7 @@ impl Device {
         config: &DeviceConfig<'_>,
         warnings: &mut Vec<PortWarning>,
     ) -> Result<Self, PortError> {
-        let (number, plugged) = find(config)?;
+        let (number, plugged) = find(config.port, config.device)?;
         let mut device = Self {
             number,
             queues: config.queues(),
@@ -190,10 +187,11 @@ impl Device {
         mut plan: Option<&mut Plan>,
         warnings: &mut Vec<PortWarning>,
     ) -> Result<(), PortError> {
-        if info.max_mtu != 0 && info.max_mtu < config.mtu {
+        let largest = largest_mtu(info);
+        if largest < config.mtu {
             let device = self.name().to_owned();
-            warnings.push(PortWarning::MtuLimited { device, asked: config.mtu, offered: info.max_mtu });
-            self.mtu = info.max_mtu;
+            warnings.push(PortWarning::MtuLimited { device, asked: config.mtu, offered: largest });
+            self.mtu = largest;
         }
         let mut conf = rte_eth_conf::default();
         conf.rxmode.mtu = u32::from(self.mtu);
@@ -307,66 +305,15 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        let _plugging = PLUGGING.lock().unwrap_or_else(PoisonError::into_inner);
         let bus_device = self.info().map_or(ptr::null_mut(), |info| info.device.cast::<rte_device>());
-        // SAFETY: no queue of the device is left to be polled, since each holds on to it; after closing it, its number is
-        // not used again; a device that was plugged for us is known to its bus until it is removed here.
+        // SAFETY: no queue of the device is left to be polled, since each holds on to it; the number goes with `self`.
         unsafe {
             if self.started {
                 dpdk_sys::rte_eth_dev_stop(self.number);
             }
-            dpdk_sys::rte_eth_dev_close(self.number);
-            if self.plugged && !bus_device.is_null() {
-                dpdk_sys::rte_dev_remove(bus_device);
-            }
+            close(self.number, if self.plugged { bus_device } else { ptr::null_mut() });
         }
     }
-}
-
-/// DPDK's number of the device, and whether it was plugged for us. From here on it is ours.
-fn find(config: &DeviceConfig<'_>) -> Result<(u16, bool), PortError> {
-    let (port, device) = (config.port.to_owned(), config.device.to_owned());
-    let advice = if is_pci(config.device) {
-        "is `pci = true`, is the address right (`scripts/bind --status`), and is it bound to vfio-pci or uio_pci_generic?"
-    } else {
-        "is the driver's name right, does the interface exist, and may this user open it?"
-    };
-    let absent = |source| PortError::Probe { port: port.clone(), device: device.clone(), source, advice };
-    let zero_octet = |_| absent(io::Error::from(io::ErrorKind::InvalidInput));
-    let arguments = CString::new(config.device).map_err(zero_octet)?;
-    let name = CString::new(name_of(config.device)).map_err(zero_octet)?;
-
-    let _plugging = PLUGGING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut plugged = false;
-    let mut number = number_of(&name);
-    if number.is_none() {
-        // SAFETY: a string that ends in zero and is copied.
-        let result = unsafe { dpdk_sys::rte_dev_probe(arguments.as_ptr()) };
-        if result < 0 {
-            return Err(absent(error_of(result)));
-        }
-        plugged = true;
-        number = number_of(&name);
-    }
-    let number = number.ok_or_else(|| absent(io::Error::from(io::ErrorKind::NotFound)))?;
-
-    let mut owner = rte_eth_dev_owner::default();
-    // SAFETY: `owner` is ours to fill, and is copied.
-    let result = unsafe {
-        dpdk_sys::rte_eth_dev_owner_new(&raw mut owner.id);
-        dpdk_sys::rte_eth_dev_owner_set(number, &raw const owner)
-    };
-    if result == 0 { Ok((number, plugged)) } else { Err(PortError::InUse { port, device }) }
-}
-
-fn number_of(name: &CStr) -> Option<u16> {
-    let mut number = 0;
-    // SAFETY: a string that ends in zero, and a number that is ours.
-    (unsafe { dpdk_sys::rte_eth_dev_get_port_by_name(name.as_ptr(), &raw mut number) } == 0).then_some(number)
-}
-
-fn name_of(device: &str) -> &str {
-    device.split(',').next().unwrap_or_default()
 }
 
 fn driver_of(info: &rte_eth_dev_info) -> String {
@@ -377,9 +324,22 @@ fn driver_of(info: &rte_eth_dev_info) -> String {
     unsafe { CStr::from_ptr(info.driver_name) }.to_string_lossy().into_owned()
 }
 
+/// The largest MTU that a device takes: its own word, and what its largest frame leaves.
+fn largest_mtu(info: &rte_eth_dev_info) -> u16 {
+    // A device that does not name its largest MTU has the usual header and frame check sequence around it.
+    let own = u32::from(info.max_mtu);
+    let framing =
+        if own != u32::from(u16::MAX) && info.max_rx_pktlen > own { info.max_rx_pktlen - own } else { 18 };
+    u16::try_from(info.max_rx_pktlen.saturating_sub(framing))
+        .map_or(info.max_mtu, |mtu| mtu.min(info.max_mtu))
+}
+
 fn receive_advice(driver: &str) -> &'static str {
     match driver {
-        "net_af_xdp" => "the kernel or the interface does not do AF_XDP here; use net_af_packet instead",
+        "net_af_xdp" => {
+            "is `start_queue` one of the interface's queues and the largest MTU at most 3400? Else AF_XDP does not work on \
+             this interface: use net_af_packet instead"
+        }
         _ => "is the MTU within what the driver takes, and `mbufs` under [dpdk] large enough?",
     }
 }
@@ -388,6 +348,21 @@ fn is_unsupported(result: c_int) -> bool {
     result == -libc::ENOTSUP || result == -libc::ENOSYS
 }
 
-fn error_of(result: c_int) -> io::Error {
-    io::Error::from_raw_os_error(-result)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_mtu_is_what_both_limits_allow() {
+        for (driver, max_mtu, max_rx_pktlen, largest) in [
+            ("net_af_packet", u16::MAX, 1518, 1500),
+            ("net_null", u16::MAX, u32::MAX, u16::MAX),
+            ("net_e1000_em", 16_110, 16_128, 16_110),
+            ("net_ixgbe", 9702, 15_872, 9702),
+            ("net_virtio", 9698, 9728, 9698),
+        ] {
+            let info = rte_eth_dev_info { max_mtu, max_rx_pktlen, ..Default::default() };
+            assert_eq!(largest_mtu(&info), largest, "{driver}");
+        }
+    }
 }

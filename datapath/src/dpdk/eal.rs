@@ -157,7 +157,8 @@ pub struct RegisteredThread {
     _not_send: PhantomData<*const ()>,
 }
 
-/// Makes the calling thread one of DPDK's, which gives it caches of the packet pools. Pin the thread before, since
+/// Makes the calling thread one of DPDK's, which gives it caches of the packet pools: workers, and any other thread that
+/// allocates or frees packets by the thousand. Pin the thread before, since
 /// DPDK looks at its cores only now.
 ///
 /// # Errors

@@ -68,7 +68,7 @@ pub enum PortError {
     },
     /// The devices of the port offer another number of queue pairs than there are workers.
     #[error(
-        "port {port} ({devices}) has {queues} queue pairs, but each of the {workers} workers needs exactly one: {advice}"
+        "port {port} ({devices}) needs one queue pair for each worker, but queue pairs: {queues}, workers: {workers}: {advice}"
     )]
     QueueCount {
         /// The port's name.

@@ -12,6 +12,7 @@ mod eal;
 mod error;
 mod mbuf;
 mod numa;
+mod plug;
 mod pool;
 mod port;
 mod queue;
