@@ -22,6 +22,7 @@ on_each_wire!(
     datagrams_are_answered_in_every_mode,
     connections_are_spread_evenly,
     workers_hand_over_what_the_other_owns,
+    many_connections_at_once_all_succeed,
     large_transfers_arrive_whole,
     the_numbers_balance,
 );
@@ -71,6 +72,20 @@ fn workers_hand_over_what_the_other_owns(lab: &Lab) {
     let workers = lab.ask(&json!({ "command": "worker list" }));
     for worker in workers["workers"].as_array().expect("workers") {
         assert_ne!(worker["counters"]["flows_opened"], 0, "a worker without flows: {worker}");
+    }
+}
+
+/// Thousands of short connections, a hundred at a time, and as many requests on connections that stay.
+fn many_connections_at_once_all_succeed(lab: &Lab) {
+    for (mode, vip, _) in SERVICES {
+        for header in ["Connection: close", "Connection: keep-alive"] {
+            let url = format!("http://{vip}/");
+            let output = succeed(
+                lab.at("client", "wrk").args(["-t", "1", "-c", "100", "-d", "1s", "-H", header, &url]),
+            );
+            assert!(!output.contains("Socket errors"), "{mode} at {vip} with {header}: {output}");
+            assert!(!output.contains("Non-2xx"), "{mode} at {vip} with {header}: {output}");
+        }
     }
 }
 
