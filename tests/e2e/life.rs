@@ -5,7 +5,12 @@ use std::process::{Command, Stdio};
 
 use crate::lab::{Lab, PATIENCE, PROGRAM, Wire, succeed};
 
-on_each_wire!(a_second_instance_is_refused, sigterm_leaves_nothing_behind);
+on_each_wire!(
+    a_second_instance_is_refused,
+    sigterm_leaves_nothing_behind,
+    a_killed_balancer_can_be_started_again,
+    a_port_that_does_not_exist_is_named,
+);
 
 fn a_second_instance_is_refused(lab: &Lab) {
     let second = lab
@@ -32,6 +37,31 @@ fn sigterm_leaves_nothing_behind(lab: &Lab) {
     lab.spread("192.0.2.10", 30);
     let log = std::fs::read_to_string(lab.folder().join("balancer.log")).expect("its log");
     assert!(!log.contains("panicked"), "{log}");
+}
+
+/// No one has taken down what the killed one had: its socket, its program on the wires.
+fn a_killed_balancer_can_be_started_again(lab: &Lab) {
+    let pid = std::fs::read_to_string(lab.folder().join("balancer.pid")).expect("its number");
+    succeed(Command::new("kill").args(["-KILL", pid.trim()]));
+    lab.stop();
+    assert!(lab.folder().join("control.sock").exists());
+    assert_eq!(lab.evenkeel(&["status"]).status.code(), Some(3));
+    lab.start();
+    for vip in ["192.0.2.10", "192.0.2.30", "[2001:db8::20]"] {
+        lab.spread(vip, 30);
+    }
+}
+
+fn a_port_that_does_not_exist_is_named(lab: &Lab) {
+    lab.stop();
+    let text = std::fs::read_to_string(lab.config()).expect("the configuration");
+    std::fs::write(lab.config(), text.replace("iface=lan", "iface=absent")).expect("write it");
+    let run =
+        lab.at("balancer", PROGRAM).args(["run", "--config"]).arg(lab.config()).output().expect("it runs");
+    assert_eq!(run.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&run.stderr);
+    assert!(message.lines().last().is_some_and(|line| line.contains("lan")), "{message}");
+    assert!(!lab.folder().join("control.sock").exists());
 }
 
 #[test]
