@@ -21,8 +21,10 @@ mod parse;
 mod read;
 mod report;
 pub mod units;
+pub mod words;
 
 pub use finding::Finding;
 pub use load::{Errors, Parsed, Warnings};
 pub use model::*;
 pub use report::{Diagnostic, Severity};
+pub use words::{BackendState, Idle, Mode, Protocol, Word};

@@ -13,10 +13,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::finding::{Finding, Unreadable, enclosing};
-use crate::model::Word;
 use crate::nearest::nearest;
 use crate::report::Problem;
 use crate::units::Parsed;
+use crate::words::Word;
 
 /// What was found so far: errors, and where each value is.
 #[derive(Default)]

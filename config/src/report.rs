@@ -228,3 +228,75 @@ fn visible(c: char) -> char {
         _ => c,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use unicode_width::UnicodeWidthChar;
+
+    use super::{Problem, Source};
+
+    /// The line of text and the line with carets, without what stands before `| `.
+    fn shown(text: &str, place: std::ops::Range<usize>) -> (String, String) {
+        let rendered = Source::new("f", text).diagnostic(Problem::error("").at(Some(place))).rendered;
+        let mut lines = rendered
+            .lines()
+            .skip(3)
+            .map(|line| line.split_once("| ").map_or("", |(_, rest)| rest).to_owned());
+        (lines.next().unwrap_or_default(), lines.next().unwrap_or_default())
+    }
+
+    #[test]
+    fn carets() {
+        // (text, span, line, carets)
+        let cases = [
+            ("ab = 1", 0..2, "ab = 1", "^^"),
+            ("ab = 1", 6..6, "ab = 1", "      ^"),
+            ("ab = 1", 90..95, "ab = 1", "      ^"),
+            ("a\nbc\n", 2..4, "bc", "^^"),
+            ("a\nbc\nd", 2..6, "bc", "^^"),
+            ("a\nbc\n", 5..5, "", "^"),
+            ("a\r\n", 1..2, "a", " ^"),
+            ("\ta", 1..2, "    a", "    ^"),
+            ("日本 = 1", 0..6, "日本 = 1", "^^^^"),
+            ("日本 = 1", 1..2, "日本 = 1", "^^"),
+            ("e\u{301}x", 3..4, "e\u{301}x", " ^"),
+            ("\u{1b}[31m", 1..2, "\u{fffd}[31m", " ^"),
+            ("", 0..0, "", "^"),
+        ];
+        for (text, place, line, carets) in cases {
+            assert_eq!(
+                shown(text, place.clone()),
+                (line.to_owned(), carets.to_owned()),
+                "{text:?} {place:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_span_of_any_text(text in any::<String>(), start in 0usize..300, length in 0usize..300) {
+            let diagnostic = Source::new("f", &text).diagnostic(Problem::error("").at(Some(start..start + length)));
+            prop_assert!(diagnostic.span.is_some_and(|span| text.get(span).is_some()));
+            prop_assert!(diagnostic.rendered.contains('^'));
+        }
+
+        #[test]
+        fn the_caret_is_under_the_character(before in "[^\n]{0,300}", after in "[^\n]{0,300}") {
+            let text = format!("{before}@{after}");
+            let (line, carets) = shown(&text, before.len()..before.len() + 1);
+            let mut column = carets.len() - 1;
+            prop_assert_eq!(carets, format!("{}^", " ".repeat(column)));
+            for c in line.chars() {
+                match c.width().unwrap_or(0) {
+                    0 => {}
+                    _ if column == 0 => {
+                        prop_assert_eq!(c, '@', "{}", line);
+                        break;
+                    }
+                    width => column -= width,
+                }
+            }
+        }
+    }
+}

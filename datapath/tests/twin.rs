@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test itself")]
 
+mod namespace;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,35 +13,11 @@ use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet, PacketPool};
 use evenkeel_datapath::snapshot::{MacAddress, PortId};
 use evenkeel_datapath::twin::{RunningTwin, Twin, TwinCounter, TwinError, TwinRings};
 
+use namespace::{inside_namespace, ip};
+
 const PORT: PortId = PortId(3);
 const OURS: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 2];
-
-/// True inside a network namespace made for the test `name`; outside, runs the test there and is false.
-fn inside_namespace(name: &str) -> bool {
-    const INSIDE: &str = "EVENKEEL_TEST_INSIDE_NAMESPACE";
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("SKIPPED, NOT TESTED: {name} needs root to make a network namespace");
-        return false;
-    }
-    let status = Command::new("unshare")
-        .arg("--net")
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env(INSIDE, "1")
-        .status()
-        .expect("unshare is part of util-linux");
-    assert!(status.success(), "{name} failed in its namespace");
-    false
-}
-
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status().expect("iproute2 is installed");
-    assert!(status.success(), "ip {arguments}");
-}
 
 fn started(rings: &TwinRings<HeapPacket>) -> RunningTwin<String> {
     let twin = Twin::new("ek-t0", PORT, OURS, 1400).unwrap();

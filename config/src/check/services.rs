@@ -7,7 +7,8 @@ use crate::check::ports::{family, own_addresses, unresolvable};
 use crate::check::reach::{Reach, Way};
 use crate::check::refuse_duplicates;
 use crate::finding::Finding;
-use crate::model::{Backend, BackendState, Config, Mode, Service};
+use crate::model::{Backend, Config, Service};
+use crate::words::{BackendState, Mode};
 
 /// Slots for each backend below which Maglev's shares differ by more than a percent (Maglev, section 5.3).
 const SLOTS_A_BACKEND: usize = 100;
