@@ -25,7 +25,7 @@ pub const IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Dura
 pub const MEMORY: RangeInclusive<u64> = 16 << 20..=1 << 40;
 /// Packet buffers.
 pub const MBUFS: RangeInclusive<u64> = 1_024..=16 << 20;
-/// Arguments to EAL, and octets of each and of a device string.
+/// Arguments to EAL.
 pub const ARGUMENTS: usize = 64;
 /// Octets of an argument to EAL or a device string.
 pub const ARGUMENT_OCTETS: usize = 1_024;
