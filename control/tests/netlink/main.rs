@@ -175,10 +175,10 @@ fn a_storm_of_events_is_gathered() {
     ip(&format!("-batch {}", batch.display()));
     std::fs::remove_file(&batch).unwrap();
 
-    let last = host(255 + STORM).to_string();
+    // Where the socket overruns, the last of them may be known before all are.
     let updates = watch.runtime.block_on(async {
         let mut updates = 0;
-        while way(&watch.reader.next_hops.borrow_and_update(), &last).is_none() {
+        while watch.reader.next_hops.borrow_and_update().neighbors.len() < STORM as usize {
             let changed = watch.reader.next_hops.changed();
             tokio::time::timeout(Duration::from_secs(20), changed).await.expect("in time").unwrap();
             updates += 1;
@@ -186,8 +186,10 @@ fn a_storm_of_events_is_gathered() {
         updates
     });
     assert!(updates <= began.elapsed().as_millis() / 20 + 1, "{updates} in {:?}", began.elapsed());
-    let known = watch.reader.next_hops.borrow().neighbors.len();
-    assert!(known >= STORM as usize, "only {known} of {STORM}");
+    let next_hops = watch.reader.next_hops.borrow();
+    let lost: Vec<_> =
+        (256..256 + STORM).map(|n| host(n).to_string()).filter(|of| way(&next_hops, of).is_none()).collect();
+    assert_eq!(lost, [""; 0], "all of them lead somewhere");
 }
 
 #[test]
