@@ -152,7 +152,9 @@ impl Table {
         // Asked again after it failed, it is still one that failed: else every second question would be news.
         neighbour.in_vain |= neighbour.mac.is_none() && known.is_some_and(|known| known.in_vain);
         self.neighbours.insert((port, address), neighbour);
-        known != Some(neighbour)
+        // Whether it is reachable or getting stale makes no difference to anybody.
+        let seen = |neighbour: Neighbour| (neighbour.mac, neighbour.in_vain);
+        known.map(seen) != Some(seen(neighbour))
     }
 
     /// Takes a complete dump of neighbours in place of what was known.
