@@ -5,9 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod flows;
 pub mod maglev;
+pub mod pages;
 pub mod report;
 pub mod rig;
+pub mod scene;
 
 /// The median of `values`, the upper one of two; zero when there are none.
 pub fn median(values: &mut [f64]) -> f64 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use evenkeel_bench::{maglev, report::Report, rig};
+use evenkeel_bench::{flows, maglev, pages, report::Report, rig};
 
 /// Benchmarks of Evenkeel.
 #[derive(Parser, Debug)]
@@ -18,7 +18,7 @@ struct Arguments {
     /// Print one JSON object a line: suite, case, value, unit, baseline, baseline_value.
     #[arg(long)]
     json: bool,
-    /// Of suite rig: only this case (may be given more than once).
+    /// Of suites rig and flows: only this case (may be given more than once).
     #[arg(long = "case", value_name = "CASE")]
     cases: Vec<String>,
     /// Of suite rig: seconds of each program's turn.
@@ -41,6 +41,11 @@ enum Suite {
     Maglev,
     /// The shipped binary beside testpmd and l3fwd, on devices that replay captures. Needs root.
     Rig,
+    /// The pure pipeline over ever more flows, beside the same on hashbrown.
+    Flows,
+    /// What suite flows runs under callgrind.
+    #[value(hide = true)]
+    InsertUnderObservation,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +61,12 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<()> {
     match arguments.suite {
         Suite::Maglev => maglev::run(&mut Report::new("maglev", arguments.json)),
+        Suite::Flows => match pages::in_child_on_huge_pages(flows::PAGES)? {
+            None => flows::run(&mut Report::new("flows", arguments.json), &arguments.cases),
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(anyhow::anyhow!("suite flows failed ({status})")),
+        },
+        Suite::InsertUnderObservation => flows::insert_under_observation(),
         Suite::Rig => {
             let binary = match arguments.binary {
                 Some(binary) => binary,

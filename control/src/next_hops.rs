@@ -9,10 +9,7 @@ use std::sync::Arc;
 use evenkeel_config::{Config, Neighbor as StaticNeighbor, Route};
 use evenkeel_datapath::fib::Fib;
 use evenkeel_datapath::snapshot::{MacAddress, PortId};
-use tokio::sync::{mpsc, watch};
-
-/// Hints under way at most.
-const MISSED: usize = 64;
+use tokio::sync::watch;
 
 /// Routes and neighbours at one time.
 #[derive(Clone, Debug, Default)]
@@ -98,9 +95,6 @@ pub struct NextHopReader {
     pub next_hops: watch::Receiver<NextHops>,
     /// What is wanted from now on.
     pub wanted: watch::Sender<Wanted>,
-    /// Hosts on links of ours that packets were for and whose Ethernet addresses are not known: to be asked for. A hint,
-    /// given again with later packets, so that it may be lost.
-    pub missed: mpsc::Sender<IpAddr>,
 }
 
 /// The other end, of whoever follows the kernel.
@@ -110,8 +104,6 @@ pub struct NextHopWriter {
     pub next_hops: watch::Sender<NextHops>,
     /// What the control thread wants.
     pub wanted: watch::Receiver<Wanted>,
-    /// Hosts that packets were for and that are not known.
-    pub missed: mpsc::Receiver<IpAddr>,
 }
 
 /// Both ends, beginning with `next_hops` (what the configuration says) and `wanted`.
@@ -119,7 +111,5 @@ pub struct NextHopWriter {
 pub fn channel(next_hops: NextHops, wanted: Wanted) -> (NextHopReader, NextHopWriter) {
     let (next_hops_in, next_hops) = watch::channel(next_hops);
     let (wanted, wanted_out) = watch::channel(wanted);
-    let (missed, missed_out) = mpsc::channel(MISSED);
-    let writer = NextHopWriter { next_hops: next_hops_in, wanted: wanted_out, missed: missed_out };
-    (NextHopReader { next_hops, wanted, missed }, writer)
+    (NextHopReader { next_hops, wanted }, NextHopWriter { next_hops: next_hops_in, wanted: wanted_out })
 }

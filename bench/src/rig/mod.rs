@@ -7,7 +7,6 @@
 pub mod balancer;
 pub mod config;
 pub mod frames;
-pub mod hugepages;
 pub mod others;
 pub mod program;
 pub mod telemetry;
@@ -19,10 +18,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::median;
+use crate::pages::HugePages;
 use crate::report::{Figure, Goal, Report};
 use balancer::{Balancer, Traffic};
 use frames::{Pair, Random, Segment};
-use hugepages::HugePages;
 use others::Lookup;
 use program::Program;
 

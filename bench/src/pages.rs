@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, ensure};
 
@@ -38,6 +39,29 @@ impl HugePages {
         ensure!(free >= wanted, "{wanted} huge pages of 2 MB are needed, the kernel has {free} free");
         Ok(pages)
     }
+}
+
+/// Runs this very command in a child whose heap, like the flow tables, lies on huge pages where it is large: on `wanted`
+/// reserved ones if they can be had, else on transparent ones. `None` in that child, which has work to do.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn in_child_on_huge_pages(wanted: u64) -> Result<Option<ExitStatus>> {
+    const VARIABLE: &str = "GLIBC_TUNABLES";
+    if std::env::var_os(VARIABLE).is_some() {
+        return Ok(None);
+    }
+    let reserved = HugePages::reserve(wanted);
+    if let Err(error) = &reserved {
+        eprintln!("no reserved huge pages, transparent ones instead: {error:#}");
+    }
+    let kind = if reserved.is_ok() { 2 } else { 1 };
+    let status = Command::new(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .env(VARIABLE, format!("glibc.malloc.hugetlb={kind}"))
+        .status()
+        .context("cannot start the child")?;
+    Ok(Some(status))
 }
 
 impl Drop for HugePages {

@@ -1,0 +1,164 @@
+//! The same pipeline on hashbrown: the same parser, rewriting, counters and states, but its flows stand in a hash map by
+//! their whole tuples, once for each direction.
+//!
+//! It leaves out what the real one does for correctness and safety (owners, expiry, verdict kinds), so it is a
+//! yardstick that errs in favour of hashbrown.
+
+use evenkeel_datapath::counters::{BackendCounter, Bounds, Counters, ServiceCounter, WorkerCounter};
+use evenkeel_datapath::flow::{Direction, FlowState};
+use evenkeel_datapath::flow_table::Entry;
+use evenkeel_datapath::hash::{FlowHasher, Random};
+use evenkeel_datapath::key::{FlowKey, Protocol};
+use evenkeel_datapath::packet::{HeapPacket, Packet};
+use evenkeel_datapath::parse::{Parsed, parse};
+use evenkeel_datapath::port::BURST;
+use evenkeel_datapath::rewrite::{pass_on, set_link_addresses, translate};
+use evenkeel_datapath::snapshot::{Backend, BackendId, Mode, Service, Snapshot};
+use evenkeel_datapath::time::Time;
+use hashbrown::HashMap;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Yardstick {
+    index: HashMap<FlowKey, (u32, Direction), foldhash::fast::RandomState>,
+    entries: Vec<Entry>,
+    /// What it counts.
+    counters: Counters,
+    random: Random,
+    parsed: Vec<Option<Parsed>>,
+}
+
+impl Yardstick {
+    /// Without flows, and with room for `flows` of them in `mode`.
+    #[must_use]
+    pub(super) fn new(flows: u32, bounds: Bounds, mode: Mode) -> Self {
+        let keys = flows as usize * if mode == Mode::DsrMac { 1 } else { 2 };
+        Self {
+            index: HashMap::with_capacity_and_hasher(keys, foldhash::fast::RandomState::default()),
+            entries: Vec::with_capacity(flows as usize),
+            counters: Counters::new(bounds),
+            random: Random::new(7),
+            parsed: Vec::with_capacity(BURST),
+        }
+    }
+
+    /// Octets of memory.
+    #[must_use]
+    pub(super) fn octets(&self) -> usize {
+        self.index.allocation_size() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// Forwards a burst; returns how many packets were.
+    pub(super) fn forward(&mut self, snapshot: &Snapshot, now: Time, burst: &mut [HeapPacket]) -> usize {
+        let mut parsed = std::mem::take(&mut self.parsed);
+        parsed.clear();
+        parsed.extend(burst.iter().map(|packet| {
+            let own = snapshot.ports.get(usize::from(packet.port().0))?.mac;
+            parse(packet.bytes(), packet.total_len(), packet.received(), own).ok()
+        }));
+        let mut sent = 0;
+        for (packet, parsed) in burst.iter_mut().zip(&parsed) {
+            let forwarded = parsed.as_ref().and_then(|parsed| self.packet(snapshot, now, packet, parsed));
+            sent += usize::from(forwarded.is_some());
+        }
+        self.parsed = parsed;
+        sent
+    }
+
+    fn packet(
+        &mut self,
+        snapshot: &Snapshot,
+        now: Time,
+        packet: &mut HeapPacket,
+        parsed: &Parsed,
+    ) -> Option<()> {
+        let (at, direction) = match self.index.get(&parsed.key) {
+            Some(&found) => found,
+            None => (self.open(snapshot, now, parsed)?, Direction::Forward),
+        };
+        let entry = self.entries.get_mut(at as usize)?;
+        let flags = (parsed.key.protocol == Protocol::Tcp).then_some(parsed.tcp_flags);
+        let service = snapshot.service(entry.service)?;
+        let backend = snapshot.backend(entry.backend)?;
+        let state = entry.state.after(direction, flags, service.mode == Mode::DsrMac);
+        if state != entry.state || now.wrapping_millis() != entry.last_seen_ms {
+            entry.state = state;
+            entry.last_seen_ms = now.wrapping_millis();
+        }
+        let entry = *entry;
+        self.counters.add(WorkerCounter::Hits, 1);
+        let octets = u64::from(parsed.length);
+        if let Some(row) = self.counters.service(entry.service.0) {
+            row[ServiceCounter::PacketsIn as usize] += 1;
+            row[ServiceCounter::BytesIn as usize] += octets;
+        }
+        if let Some(row) = self.counters.backend(entry.backend.slot) {
+            row[BackendCounter::PacketsIn as usize] += 1;
+            row[BackendCounter::BytesIn as usize] += octets;
+        }
+        let answer = answer(snapshot, service, backend, &entry);
+        let (to, next_hop) = match direction {
+            Direction::Forward => (answer.map(FlowKey::reversed), backend.next_hop?),
+            Direction::Reverse => {
+                let to =
+                    FlowKey { source: service.vip, destination: entry.client(), protocol: service.protocol };
+                (Some(to), snapshot.fib.lookup(entry.client_addr)?)
+            }
+        };
+        let next_hop = snapshot.fib.next_hop(next_hop)?;
+        let out = snapshot.ports.get(usize::from(next_hop.port.0))?;
+        match to {
+            Some(to) => translate(packet, parsed, &to, out.offload, false),
+            None => pass_on(packet, parsed, false),
+        }
+        set_link_addresses(packet.bytes_mut(), next_hop.mac, out.mac);
+        Some(())
+    }
+
+    fn open(&mut self, snapshot: &Snapshot, now: Time, parsed: &Parsed) -> Option<u32> {
+        let key = &parsed.key;
+        let service_slot = *snapshot.vips.get(&(key.destination, key.protocol))?;
+        let service = snapshot.service(service_slot)?;
+        let slot = service.maglev.pick(FlowHasher::SHARED.hash(key))?;
+        let backend = snapshot.backends.get(usize::from(slot))?.as_ref()?;
+        let mut entry = Entry {
+            client_addr: key.source.addr,
+            client_port: key.source.port,
+            service: service_slot,
+            backend: BackendId { slot, epoch: backend.epoch },
+            state: FlowState::at_first((key.protocol == Protocol::Tcp).then_some(parsed.tcp_flags)),
+            last_seen_ms: now.wrapping_millis(),
+            ..Entry::default()
+        };
+        if self.entries.len() == self.entries.capacity() {
+            return None;
+        }
+        let at = self.entries.len() as u32;
+        let (first, last) = snapshot.local.ports();
+        loop {
+            entry.local_port = first + self.random.below(u32::from(last - first) + 1) as u16;
+            let Some(answer) = answer(snapshot, service, backend, &entry) else { break };
+            if !self.index.contains_key(&answer) {
+                self.index.insert(answer, (at, Direction::Reverse));
+                break;
+            }
+        }
+        self.index.insert(*key, (at, Direction::Forward));
+        self.entries.push(entry);
+        Some(at)
+    }
+}
+
+/// The tuple of the backend's packets; `None` where they do not come this way.
+fn answer(snapshot: &Snapshot, service: &Service, backend: &Backend, entry: &Entry) -> Option<FlowKey> {
+    let mut destination = entry.client();
+    match service.mode {
+        Mode::DsrMac => return None,
+        Mode::Nat => {}
+        Mode::FullNat => {
+            destination.addr = snapshot.local.address(entry.local_addr)?;
+            destination.port = entry.local_port;
+        }
+    }
+    Some(FlowKey { source: backend.endpoint, destination, protocol: service.protocol })
+}
