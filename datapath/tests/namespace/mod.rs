@@ -1,5 +1,6 @@
 //! Network namespaces for tests: one for each test, gone with its process.
 
+use std::io::Write;
 use std::process::Command;
 
 /// True inside a network namespace made for the test `name`; outside, runs the test there and is false.
@@ -17,7 +18,9 @@ pub(crate) fn inside(name: &str, wrapper: &[&str]) -> bool {
         return true;
     }
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("SKIPPED, NOT TESTED: {name} needs root to make a network namespace");
+        // Past the test harness, which keeps what passing tests print to itself.
+        writeln!(std::io::stderr(), "SKIPPED, NOT TESTED: {name} needs root to make a network namespace")
+            .unwrap();
         return false;
     }
     let status = Command::new("unshare")
