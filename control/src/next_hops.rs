@@ -9,7 +9,10 @@ use std::sync::Arc;
 use evenkeel_config::{Config, Neighbor as StaticNeighbor, Route};
 use evenkeel_datapath::fib::Fib;
 use evenkeel_datapath::snapshot::{MacAddress, PortId};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+
+/// Hints under way at most.
+const MISSED: usize = 64;
 
 /// Routes and neighbours at one time.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +98,9 @@ pub struct NextHopReader {
     pub next_hops: watch::Receiver<NextHops>,
     /// What is wanted from now on.
     pub wanted: watch::Sender<Wanted>,
+    /// Hosts on links of ours that packets were for and whose Ethernet addresses are not known: to be asked for. A hint,
+    /// given again with later packets, so that it may be lost.
+    pub missed: mpsc::Sender<IpAddr>,
 }
 
 /// The other end, of whoever follows the kernel.
@@ -104,6 +110,8 @@ pub struct NextHopWriter {
     pub next_hops: watch::Sender<NextHops>,
     /// What the control thread wants.
     pub wanted: watch::Receiver<Wanted>,
+    /// Hosts that packets were for and that are not known.
+    pub missed: mpsc::Receiver<IpAddr>,
 }
 
 /// Both ends, beginning with `next_hops` (what the configuration says) and `wanted`.
@@ -111,5 +119,7 @@ pub struct NextHopWriter {
 pub fn channel(next_hops: NextHops, wanted: Wanted) -> (NextHopReader, NextHopWriter) {
     let (next_hops_in, next_hops) = watch::channel(next_hops);
     let (wanted, wanted_out) = watch::channel(wanted);
-    (NextHopReader { next_hops, wanted }, NextHopWriter { next_hops: next_hops_in, wanted: wanted_out })
+    let (missed, missed_out) = mpsc::channel(MISSED);
+    let writer = NextHopWriter { next_hops: next_hops_in, wanted: wanted_out, missed: missed_out };
+    (NextHopReader { next_hops, wanted, missed }, writer)
 }

@@ -1,15 +1,11 @@
 //! What the control thread is given by whoever starts it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use evenkeel_config::Config;
 use evenkeel_datapath::port::PortCapabilities;
-use evenkeel_datapath::steering::Steering;
 use evenkeel_datapath::time::Time;
 use evenkeel_datapath::worker::Handle;
-
-use crate::next_hops::NextHopReader;
 
 /// Everything that the control thread is given at start.
 #[derive(Debug)]
@@ -22,10 +18,6 @@ pub struct Setup {
     pub workers: Vec<Handle>,
     /// What every port turned out to be able to do, in the order of the configuration.
     pub ports: Vec<PortCapabilities>,
-    /// How packets find their worker.
-    pub steering: Arc<Steering>,
-    /// Routes and neighbours.
-    pub next_hops: NextHopReader,
     /// The clock that workers read.
     pub clock: fn() -> Time,
     /// What is running, for `version` and `status`.

@@ -46,6 +46,8 @@ impl Prefix {
 
 type Routes = HashMap<u128, Option<NextHopId>, foldhash::fast::FixedState>;
 
+type Ids = HashMap<NextHop, NextHopId, foldhash::fast::FixedState>;
+
 /// Longest prefix match over both families.
 #[derive(Clone, Debug, Default)]
 pub struct Fib {
@@ -61,8 +63,9 @@ impl Fib {
     #[must_use]
     pub fn new(routes: impl IntoIterator<Item = (Prefix, Option<NextHop>)>) -> Self {
         let mut fib = Self::default();
+        let mut ids = HashMap::default();
         for (prefix, next_hop) in routes {
-            let id = next_hop.map(|next_hop| fib.intern(next_hop));
+            let id = next_hop.and_then(|next_hop| fib.intern(&mut ids, next_hop));
             let family = if prefix.addr.is_v4() && prefix.length >= 96 { &mut fib.v4 } else { &mut fib.v6 };
             let mask =
                 if prefix.length == 0 { 0 } else { u128::MAX << (128 - u32::from(prefix.length.min(128))) };
@@ -78,12 +81,16 @@ impl Fib {
         fib
     }
 
-    fn intern(&mut self, next_hop: NextHop) -> NextHopId {
-        let at = self.next_hops.iter().position(|known| *known == next_hop).unwrap_or_else(|| {
-            self.next_hops.push(next_hop);
-            self.next_hops.len() - 1
-        });
-        NextHopId(u16::try_from(at).unwrap_or(u16::MAX))
+    /// The id of `next_hop`, a new one if need be; `None` when there is none left, which leads nowhere rather than
+    /// elsewhere.
+    fn intern(&mut self, ids: &mut Ids, next_hop: NextHop) -> Option<NextHopId> {
+        if let Some(id) = ids.get(&next_hop) {
+            return Some(*id);
+        }
+        let id = NextHopId(u16::try_from(self.next_hops.len()).ok()?);
+        self.next_hops.push(next_hop);
+        ids.insert(next_hop, id);
+        Some(id)
     }
 
     /// The next hop on the way to `addr`; `None` where there is no route or its neighbour is not resolved.
@@ -100,5 +107,60 @@ impl Fib {
     #[inline]
     pub fn next_hop(&self, id: NextHopId) -> Option<&NextHop> {
         self.next_hops.get(usize::from(id.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v4(octets: [u8; 4]) -> Addr {
+        Addr::from_v4(octets)
+    }
+
+    fn next_hop(number: u32) -> NextHop {
+        let [_, _, a, b] = number.to_be_bytes();
+        NextHop {
+            port: PortId(0),
+            mac: MacAddress([2, 0, 0, 0, a, b]),
+            mtu: u16::try_from(number >> 16).unwrap(),
+        }
+    }
+
+    fn found(fib: &Fib, addr: Addr) -> Option<NextHop> {
+        fib.lookup(addr).and_then(|id| fib.next_hop(id)).copied()
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_even_if_it_leads_nowhere() {
+        let fib = Fib::new([
+            (Prefix::new(v4([0; 4]), 96), Some(next_hop(1))),
+            (Prefix::new(v4([10, 1, 0, 0]), 96 + 16), Some(next_hop(2))),
+            (Prefix::new(v4([10, 1, 2, 0]), 96 + 24), None),
+            (Prefix::new(v4([10, 1, 2, 3]), 128), Some(next_hop(3))),
+            (Prefix::new(Addr::default(), 0), Some(next_hop(4))),
+        ]);
+        let cases = [
+            ([192, 0, 2, 1], Some(next_hop(1))),
+            ([10, 1, 3, 1], Some(next_hop(2))),
+            ([10, 1, 2, 4], None),
+            ([10, 1, 2, 3], Some(next_hop(3))),
+        ];
+        for (to, expected) in cases {
+            assert_eq!(found(&fib, v4(to)), expected, "{to:?}");
+        }
+        let v6: core::net::IpAddr = "2001:db8::1".parse().unwrap();
+        assert_eq!(found(&fib, v6.into()), Some(next_hop(4)), "families do not mix");
+    }
+
+    #[test]
+    fn more_next_hops_than_ids_lead_nowhere_rather_than_elsewhere() {
+        let to = |number: u32| v4((0x0a00_0000 + number).to_be_bytes());
+        let count = u32::from(u16::MAX) + 3;
+        let fib = Fib::new((0..count).map(|number| (Prefix::new(to(number), 128), Some(next_hop(number)))));
+        for number in 0..count {
+            let expected = (number <= u32::from(u16::MAX)).then(|| next_hop(number));
+            assert_eq!(found(&fib, to(number)), expected, "{number}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A lab made by `scripts/lab`: up when it is created, gone when it is dropped, whatever happens in between.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// The program under test.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_evenkeel");
+/// The program under test: the one that `EVENKEEL_PROGRAM` names, else the one built along with the tests.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("EVENKEEL_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_evenkeel").into())
+}
 
 /// How long anything that is awaited may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -72,7 +75,7 @@ impl Lab {
 
     /// Starts the balancer, and waits until the ways to all backends are known.
     pub(crate) fn start(&self) {
-        succeed(self.script("start").arg(PROGRAM));
+        succeed(self.script("start").arg(program()));
         self.await_resolved();
     }
 
@@ -105,15 +108,15 @@ impl Lab {
     }
 
     /// A command to be run at a place of the lab.
-    pub(crate) fn at(&self, place: &str, program: &str) -> Command {
+    pub(crate) fn at(&self, place: &str, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &format!("ek-{}-{place}", self.name), program]);
+        command.args(["netns", "exec", &format!("ek-{}-{place}", self.name)]).arg(program);
         command
     }
 
     /// The program as a client of the running balancer.
     pub(crate) fn evenkeel(&self, arguments: &[&str]) -> Output {
-        Command::new(PROGRAM)
+        Command::new(program())
             .arg("--socket")
             .arg(self.folder.join("control.sock"))
             .args(arguments)

@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
-use crate::lab::{Lab, PATIENCE, PROGRAM, Wire, succeed};
+use crate::lab::{Lab, PATIENCE, Wire, program, succeed};
 
 on_each_wire!(
     a_second_instance_is_refused,
@@ -14,7 +14,7 @@ on_each_wire!(
 
 fn a_second_instance_is_refused(lab: &Lab) {
     let second = lab
-        .at("balancer", PROGRAM)
+        .at("balancer", program())
         .args(["run", "--config"])
         .arg(lab.config())
         .output()
@@ -57,7 +57,7 @@ fn a_port_that_does_not_exist_is_named(lab: &Lab) {
     let text = std::fs::read_to_string(lab.config()).expect("the configuration");
     std::fs::write(lab.config(), text.replace("iface=lan", "iface=absent")).expect("write it");
     let run =
-        lab.at("balancer", PROGRAM).args(["run", "--config"]).arg(lab.config()).output().expect("it runs");
+        lab.at("balancer", program()).args(["run", "--config"]).arg(lab.config()).output().expect("it runs");
     assert_eq!(run.status.code(), Some(1));
     let message = String::from_utf8_lossy(&run.stderr);
     assert!(message.lines().last().is_some_and(|line| line.contains("lan")), "{message}");
@@ -70,7 +70,7 @@ fn systemd_is_told_when_all_workers_are_ready() {
     let path = lab.folder().join("notify.sock");
     let socket = UnixDatagram::bind(&path).expect("a socket");
     socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-    succeed(lab.script("start").arg(PROGRAM).env("NOTIFY_SOCKET", &path));
+    succeed(lab.script("start").arg(program()).env("NOTIFY_SOCKET", &path));
     let mut message = [0; 512];
     loop {
         let length = socket.recv(&mut message).expect("a notification in time");
@@ -107,7 +107,7 @@ fn an_invalid_configuration_is_explained_and_does_not_start() {
     let text = std::fs::read_to_string(lab.config()).expect("the configuration");
     std::fs::write(lab.config(), text.replacen("mode = \"dsr-mac\"", "mode = \"dsr\"", 1)).expect("write it");
     for command in [&["check"][..], &["run", "--config"]] {
-        let output = Command::new(PROGRAM)
+        let output = Command::new(program())
             .args(command)
             .arg(lab.config())
             .stdin(Stdio::null())

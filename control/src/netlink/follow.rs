@@ -30,7 +30,8 @@ const GATHER: Duration = Duration::from_millis(2);
 /// Between two looks at the neighbours of backends, and before what failed is tried again.
 const UPKEEP: Duration = Duration::from_secs(1);
 
-/// The thread `netlink`, which sets the twins up and follows their routes and neighbours for as long as this lives.
+/// The thread `netlink`, which sets the twins up and follows their routes and neighbours for as long as this lives. It
+/// goes before the twins do, or it reports them missing.
 #[derive(Debug)]
 pub struct Follower {
     stop: Option<oneshot::Sender<()>>,
@@ -165,12 +166,15 @@ impl Loop {
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     self.due = None;
+                    let began = Instant::now();
                     if let Err(error) = self.read_outdated().await {
                         warn!(%error, "trying again");
-                        self.due = Some(Instant::now() + UPKEEP);
+                        self.due = Some(began + UPKEEP);
                     }
                     self.write();
                     self.upkeep();
+                    // Large tables that change all the time cost at most a tenth of a core.
+                    self.not_before = Instant::now() + PAUSE.max(began.elapsed() * 10);
                 }
             }
         }
@@ -235,10 +239,7 @@ impl Loop {
         if !outdated.any() {
             return Ok(());
         }
-        let began = Instant::now();
         let result = read::outdated(&kernel.handle, &mut self.table, outdated).await;
-        // A large table that changes all the time costs at most a tenth of a core.
-        self.not_before = Instant::now() + PAUSE.max(began.elapsed() * 10);
         if result.is_err() {
             self.table.mark_outdated(outdated);
         }
@@ -269,7 +270,6 @@ impl Loop {
         });
         if written {
             self.written = Some(next_hops);
-            self.not_before = self.not_before.max(Instant::now() + PAUSE);
         }
     }
 

@@ -18,11 +18,11 @@ use super::table::Upkeep;
 
 /// Does what is asked until nobody can ask any more.
 pub(crate) async fn run(handle: Handle, mut work: mpsc::Receiver<Upkeep>) {
-    while let Some(Upkeep { keep, release }) = work.recv().await {
+    while let Some(Upkeep { keep, ask }) = work.recv().await {
         for (interface, address) in keep {
             request(&handle, interface, address, true).await;
         }
-        for (interface, address) in release {
+        for (interface, address) in ask {
             request(&handle, interface, address, false).await;
         }
     }
@@ -38,6 +38,6 @@ async fn request(handle: &Handle, interface: u32, address: IpAddr, keep: bool) {
     }
     // Fails while the interface is down, for one; the table asks again.
     if let Err(error) = request.execute().await {
-        debug!(%address, interface, %error, keep, "the kernel refused to keep or release a neighbour");
+        debug!(%address, interface, %error, keep, "the kernel refused to ask for a neighbour");
     }
 }

@@ -13,6 +13,8 @@ mod read;
 mod routes;
 mod setup;
 mod table;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 use std::collections::BTreeMap;

@@ -24,13 +24,14 @@ use crate::next_hops::{Neighbor, NeighborState, Wanted};
 pub(crate) struct Upkeep {
     /// To ask for, and to have the kernel keep alive from now on.
     pub(crate) keep: Vec<(u32, IpAddr)>,
-    /// To leave to the kernel's ordinary ways again.
-    pub(crate) release: Vec<(u32, IpAddr)>,
+    /// To ask for once and leave to the kernel's ordinary ways: those that need not be kept any more, and those that the
+    /// kernel forgot (it sees no traffic, so it forgets clients on its wire that are in use).
+    pub(crate) ask: Vec<(u32, IpAddr)>,
 }
 
 impl Upkeep {
     pub(crate) fn is_empty(&self) -> bool {
-        self.keep.is_empty() && self.release.is_empty()
+        self.keep.is_empty() && self.ask.is_empty()
     }
 }
 
@@ -56,6 +57,7 @@ pub(crate) struct Table {
     kernel_routes: [Vec<KernelRoute>; 2],
     routes: Routes,
     kept: BTreeSet<(u32, IpAddr)>,
+    forgotten: BTreeSet<(u32, IpAddr)>,
     outdated: Outdated,
 }
 
@@ -105,7 +107,12 @@ impl Table {
             }
             Event::NeighbourGone { interface, address } => {
                 let Some(&port) = self.interfaces.get(&interface) else { return false };
-                self.neighbours.remove(&(port, address)).is_some()
+                let gone = self.neighbours.remove(&(port, address));
+                let was_alive = gone.is_some_and(|gone| gone.mac.is_some() && gone.reach != Reach::Fixed);
+                if was_alive && self.forgotten.len() < MAX_NEIGHBOURS {
+                    self.forgotten.insert((interface, address));
+                }
+                gone.is_some()
             }
             Event::Routes(Family::V4) => {
                 self.outdated.routes_v4 = true;
@@ -145,7 +152,9 @@ impl Table {
         // Asked again after it failed, it is still one that failed: else every second question would be news.
         neighbour.in_vain |= neighbour.mac.is_none() && known.is_some_and(|known| known.in_vain);
         self.neighbours.insert((port, address), neighbour);
-        known != Some(neighbour)
+        // Whether it is reachable or getting stale makes no difference to anybody.
+        let seen = |neighbour: Neighbour| (neighbour.mac, neighbour.in_vain);
+        known.map(seen) != Some(seen(neighbour))
     }
 
     /// Takes a complete dump of neighbours in place of what was known.
@@ -264,9 +273,12 @@ impl Table {
         wanted.retain(|at| !is_fixed(at));
         let wants_question = |at: &(u32, IpAddr)| known(at).is_none_or(Neighbour::wants_question);
         let keep = wanted.iter().filter(|at| !self.kept.contains(at) || wants_question(at));
-        let gone = self.kept.difference(&wanted).filter(|at| known(at).is_some() && !is_fixed(at));
-        let upkeep = Upkeep { keep: keep.copied().collect(), release: gone.copied().collect() };
+        let released = self.kept.difference(&wanted).filter(|at| known(at).is_some() && !is_fixed(at));
+        let forgotten = self.forgotten.difference(&wanted).filter(|at| known(at).is_none());
+        let upkeep =
+            Upkeep { keep: keep.copied().collect(), ask: released.chain(forgotten).copied().collect() };
         self.kept = wanted;
+        self.forgotten.clear();
         upkeep
     }
 

@@ -1,0 +1,392 @@
+//! The control thread's state, driven from outside: requests, next hops and time in; answers and snapshots out.
+//!
+//! Invariants:
+//! - Every change is made on a copy and takes a generation of its own; a refused one leaves no trace.
+//! - `ok` is answered when every worker runs the change. A worker that is not there in [`PATIENCE`] is named in a
+//!   `pending` answer, and the change stands.
+//! - Nothing here reads a clock, waits or blocks (but `reload`, which reads a file).
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_config::{Config, Service as FileService};
+use evenkeel_datapath::command::FlowQuestion;
+use evenkeel_datapath::counters::Bounds;
+use evenkeel_datapath::key::FlowKey;
+use evenkeel_datapath::port::PortCapabilities;
+use evenkeel_datapath::snapshot::ServiceSlot;
+use evenkeel_datapath::time::Time;
+use tracing::{debug, info, warn};
+
+use crate::compile::{Fixed, Tables, compile};
+use crate::desired::{DesiredState, NewService};
+use crate::fleet::Fleet;
+use crate::flows::{Filter, LIMIT, MAX_LIMIT, Search};
+use crate::next_hops::{NextHops, Wanted};
+use crate::protocol::{Answer, Refusal, RefusalKind, Report, Request};
+use crate::setup::Setup;
+use crate::slots::Slots;
+use crate::words;
+
+/// How long workers are waited for before the answer is `pending`.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The control thread's state.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) desired: DesiredState,
+    pub(crate) slots: Slots,
+    pub(crate) tables: Tables,
+    pub(crate) fleet: Fleet,
+    pub(crate) next_hops: NextHops,
+    pub(crate) capabilities: Vec<PortCapabilities>,
+    pub(crate) version: String,
+    pub(crate) started: Time,
+    fixed: Fixed,
+    config_file: PathBuf,
+    waiting: Vec<Waiting>,
+    searches: Vec<(Ticket, Search)>,
+    next_ticket: u64,
+    missed: BTreeSet<IpAddr>,
+    stopping: bool,
+}
+
+/// Stands for an answer that is not there yet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Ticket(u64);
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Peer {
+    /// Its user; `None` for a signal.
+    pub(crate) uid: Option<u32>,
+    /// Its process, where the kernel tells.
+    pub(crate) pid: Option<i32>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Submitted {
+    /// Answered at once.
+    Answered(Answer),
+    /// To be answered by [`Control::poll`].
+    Waiting(Ticket),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: Ticket,
+    generation: u64,
+    until: Time,
+    report: Option<Report>,
+}
+
+impl Control {
+    /// Compiles the first snapshot and sends it to every worker.
+    pub(crate) fn new(setup: Setup, next_hops: NextHops, now: Time) -> Result<Self, Refusal> {
+        let Setup { config, config_file, workers, ports, version, clock: _ } = setup;
+        let bounds = Bounds {
+            services: usize::try_from(config.balancer.max_services).unwrap_or(usize::MAX),
+            backends: usize::try_from(config.balancer.max_backends).unwrap_or(usize::MAX),
+        };
+        let fixed = Fixed::new(&config, &ports, workers.len());
+        let desired = DesiredState::new(config, now)?;
+        // Workers begin with all counters zero, whatever slots there will be.
+        let slots = Slots::new(bounds).placed(&desired, 1, &Fleet::new(Vec::new()))?;
+        let (snapshot, tables) = compile(&desired, &slots, &next_hops.fib, &fixed, &Tables::default(), 1);
+        let mut fleet = Fleet::new(workers);
+        fleet.adopt(snapshot);
+        Ok(Self {
+            desired,
+            slots,
+            tables,
+            fleet,
+            next_hops,
+            capabilities: ports,
+            version,
+            started: now,
+            fixed,
+            config_file,
+            waiting: Vec::new(),
+            searches: Vec::new(),
+            next_ticket: 0,
+            missed: BTreeSet::new(),
+            stopping: false,
+        })
+    }
+
+    /// Takes a request.
+    pub(crate) fn submit(&mut self, request: Request, peer: Peer, now: Time) -> Submitted {
+        if self.stopping {
+            return Submitted::Answered(
+                Refusal::new(RefusalKind::Stopping, "the balancer is stopping").into(),
+            );
+        }
+        let outcome = if request.is_change() {
+            self.change_logged(&request, peer, now)
+        } else {
+            self.query(request, now)
+        };
+        outcome.unwrap_or_else(|refusal| Submitted::Answered(refusal.into()))
+    }
+
+    fn change_logged(&mut self, request: &Request, peer: Peer, now: Time) -> Result<Submitted, Refusal> {
+        let (uid, pid) = (peer.uid, peer.pid);
+        let text = serde_json::to_string(request).unwrap_or_default();
+        let outcome = self.change(request, now);
+        match &outcome {
+            Ok(_) => info!(uid, pid, generation = self.generation(), request = %text, "change"),
+            Err(refusal) => warn!(uid, pid, request = %text, refusal = %refusal, "change refused"),
+        }
+        outcome
+    }
+
+    fn change(&mut self, request: &Request, now: Time) -> Result<Submitted, Refusal> {
+        let desired = &self.desired;
+        let mut report = None;
+        let wanted = match request {
+            Request::ServiceAdd { service, vip, protocol, mode, maglev_table, backends } => {
+                let maglev_table = maglev_table.unwrap_or(FileService::MAGLEV_TABLE);
+                let (name, backends) = (service.clone(), backends.clone());
+                let wanted =
+                    NewService { name, vip: *vip, protocol: *protocol, mode: *mode, maglev_table, backends };
+                desired.with_service(wanted, now)?
+            }
+            Request::ServiceRemove { service } => desired.without_service(service)?,
+            Request::BackendAdd { service, backend, weight, state } => {
+                let (address, weight, state) = (*backend, *weight, *state);
+                let spec = crate::protocol::BackendSpec { address, weight, state };
+                desired.with_backend(service, &spec, now)?
+            }
+            Request::BackendRemove { service, backend } => desired.without_backend(service, *backend)?,
+            Request::BackendDrain { service, backend, deadline } => {
+                desired.with_drain(service, *backend, *deadline, now)?
+            }
+            Request::BackendDown { service, backend } => desired.with_down(service, *backend)?,
+            Request::BackendActivate { service, backend } => desired.with_active(service, *backend)?,
+            Request::BackendWeight { service, backend, weight } => {
+                desired.with_weight(service, *backend, *weight)?
+            }
+            Request::Reload {} => {
+                let (wanted, changes) = desired.reloaded(self.read_config()?, now)?;
+                report = Some(Report::Reload(changes));
+                wanted
+            }
+            Request::Stop {} => {
+                self.stopping = true;
+                return Ok(Submitted::Answered(self.done(None)));
+            }
+            query => unreachable!("{} is a query", query.command()),
+        };
+        self.commit(wanted)?;
+        Ok(self.await_workers(report, now))
+    }
+
+    fn query(&mut self, request: Request, now: Time) -> Result<Submitted, Refusal> {
+        let report = match request {
+            Request::FlowLookup { protocol, source, destination } => {
+                let protocol = words::protocol(protocol);
+                let key = FlowKey { source: source.into(), destination: destination.into(), protocol };
+                return Ok(self.search(FlowQuestion::Lookup(key), Filter::default(), 1, now));
+            }
+            Request::FlowList { service, backend, worker, limit } => {
+                let filter = self.filter(service.as_deref(), backend, worker)?;
+                let limit = limit.unwrap_or(LIMIT);
+                if !(1..=MAX_LIMIT).contains(&limit) {
+                    let message = format!("a limit is 1 to {MAX_LIMIT}, and not {limit}");
+                    return Err(Refusal::new(RefusalKind::BadValue, message).field("limit"));
+                }
+                return Ok(self.search(FlowQuestion::List { from: 0 }, filter, limit, now));
+            }
+            Request::Status {} => Report::Status(Box::new(self.status(now))),
+            Request::ServiceList {} => Report::Services(self.services(now)),
+            Request::ServiceShow { service } => {
+                Report::Service(Box::new(self.service(self.desired.service(&service)?, now)))
+            }
+            Request::BackendList { service } => Report::Backends(match service {
+                Some(name) => self.service(self.desired.service(&name)?, now).backends,
+                None => self.services(now).into_iter().flat_map(|service| service.backends).collect(),
+            }),
+            Request::Drops {} => Report::Drops(self.drops()),
+            Request::WorkerList {} => Report::Workers(self.workers()),
+            Request::PortList {} => Report::Ports(self.ports()),
+            Request::NextHopList {} => Report::NextHops(self.next_hop_list()),
+            Request::Version {} => Report::Version(self.version()),
+            change => unreachable!("{} is a change", change.command()),
+        };
+        Ok(Submitted::Answered(self.done(Some(report))))
+    }
+
+    fn done(&self, report: Option<Report>) -> Answer {
+        Answer::Done { generation: self.generation(), report }
+    }
+
+    fn filter(
+        &self,
+        service: Option<&str>,
+        backend: Option<SocketAddr>,
+        worker: Option<u8>,
+    ) -> Result<Filter, Refusal> {
+        let named = service.map(|name| self.desired.service(name)).transpose()?;
+        if let (Some(name), Some(backend)) = (service, backend) {
+            self.desired.backend_position(name, backend)?;
+        }
+        if let Some(worker) = worker
+            && !self.fleet.handles().any(|handle| handle.id.0 == worker)
+        {
+            let message = format!("there is no worker {worker}");
+            return Err(Refusal::new(RefusalKind::UnknownWorker, message).field("worker"));
+        }
+        let slot = named.and_then(|service| self.slots.of(service.id)).map(ServiceSlot);
+        Ok(Filter { service: slot, backend, worker })
+    }
+
+    fn search(&mut self, question: FlowQuestion, filter: Filter, limit: u32, now: Time) -> Submitted {
+        let ticket = self.ticket();
+        let workers = self.fleet.handles().map(|handle| handle.id.0);
+        let mut search = Search::new(question, filter, limit, workers, ticket.0, now);
+        search.poll(&self.fleet, now);
+        self.searches.push((ticket, search));
+        Submitted::Waiting(ticket)
+    }
+
+    fn read_config(&self) -> Result<Config, Refusal> {
+        match Config::load(&self.config_file) {
+            Ok(parsed) => {
+                for warning in &parsed.warnings.0 {
+                    warn!(file = %self.config_file.display(), "{warning}");
+                }
+                Ok(parsed.config)
+            }
+            Err(errors) => Err(Refusal::new(RefusalKind::BadConfiguration, errors.to_string())),
+        }
+    }
+
+    /// Makes `desired` what is wanted and sends the workers a snapshot of it; nothing if it is already.
+    fn commit(&mut self, desired: DesiredState) -> Result<(), Refusal> {
+        if desired.is_same(&self.desired) {
+            return Ok(());
+        }
+        let slots = self.slots.placed(&desired, self.generation() + 1, &self.fleet)?;
+        self.slots = slots;
+        self.desired = desired;
+        self.compile_and_send();
+        Ok(())
+    }
+
+    fn compile_and_send(&mut self) {
+        let Self { desired, slots, next_hops, fixed, tables, .. } = self;
+        let generation = self.fleet.newest().generation + 1;
+        let (snapshot, tables) = compile(desired, slots, &next_hops.fib, fixed, tables, generation);
+        self.tables = tables;
+        self.fleet.adopt(snapshot);
+    }
+
+    fn await_workers(&mut self, report: Option<Report>, now: Time) -> Submitted {
+        let ticket = self.ticket();
+        let generation = self.generation();
+        self.waiting.push(Waiting { ticket, generation, until: now + PATIENCE, report });
+        Submitted::Waiting(ticket)
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    /// Takes other next hops.
+    pub(crate) fn set_next_hops(&mut self, next_hops: NextHops) {
+        let same = Arc::ptr_eq(&self.next_hops.fib, &next_hops.fib);
+        self.next_hops = next_hops;
+        if !same {
+            self.compile_and_send();
+            debug!(generation = self.generation(), "next hops changed");
+        }
+    }
+
+    /// What is wanted of whoever follows the kernel.
+    pub(crate) fn wanted(&self) -> Wanted {
+        self.desired.next_hops()
+    }
+
+    /// Does what time and the workers' rings ask for; returns the answers that are due.
+    pub(crate) fn poll(&mut self, now: Time) -> Vec<(Ticket, Answer)> {
+        let heard = self.fleet.poll();
+        self.missed.extend(heard.unresolved.into_iter().map(IpAddr::from));
+        for mut answer in heard.answers {
+            for (_, search) in &mut self.searches {
+                match search.take(answer, self.fleet.newest()) {
+                    Some(other) => answer = other,
+                    None => break,
+                }
+            }
+        }
+        self.slots.release(&self.fleet);
+        if let Some((desired, drained)) = self.desired.with_drained_down(now) {
+            self.desired = desired;
+            self.compile_and_send();
+            for (service, backend) in drained {
+                info!(service, %backend, generation = self.generation(), "drain deadline past: down");
+            }
+        }
+        let mut answers = self.acknowledged(now);
+        self.finish_searches(now, &mut answers);
+        answers
+    }
+
+    fn acknowledged(&mut self, now: Time) -> Vec<(Ticket, Answer)> {
+        let mut answers = Vec::new();
+        for waiting in std::mem::take(&mut self.waiting) {
+            let late = self.fleet.late(waiting.generation);
+            let Waiting { ticket, generation, until, report } = waiting;
+            if late.is_empty() {
+                answers.push((ticket, Answer::Done { generation, report }));
+            } else if now >= until {
+                warn!(generation, ?late, "workers are late");
+                answers.push((ticket, Answer::Pending { generation, late_workers: late }));
+            } else {
+                self.waiting.push(Waiting { ticket, generation, until, report });
+            }
+        }
+        answers
+    }
+
+    fn finish_searches(&mut self, now: Time, answers: &mut Vec<(Ticket, Answer)>) {
+        for (ticket, mut search) in std::mem::take(&mut self.searches) {
+            if search.poll(&self.fleet, now) {
+                let flows = search.report(&self.desired, &self.slots, self.fleet.newest());
+                answers.push((ticket, self.done(Some(Report::Flows(flows)))));
+            } else {
+                self.searches.push((ticket, search));
+            }
+        }
+    }
+
+    /// The newest generation.
+    pub(crate) fn generation(&self) -> u64 {
+        self.fleet.newest().generation
+    }
+
+    /// Neighbours that packets were for and that are not known, since the last call.
+    pub(crate) fn take_missed(&mut self) -> BTreeSet<IpAddr> {
+        std::mem::take(&mut self.missed)
+    }
+
+    /// True while an answer is due or a worker is behind: time to look often.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.waiting.is_empty() || !self.searches.is_empty()
+    }
+
+    /// True once every worker runs the first snapshot or a later one.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.fleet.late(1).is_empty()
+    }
+
+    /// True once the balancer has been asked to stop.
+    pub(crate) const fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+}

@@ -1,0 +1,204 @@
+//! Questions about flows: put to the workers page by page, over the rings, within a time.
+//!
+//! Invariant: of one search, each worker has at most one question at a time; a search ends by its deadline, and then names
+//! the workers that have not answered.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evenkeel_datapath::command::{FlowQuery, FlowQuestion};
+use evenkeel_datapath::flow::FlowView;
+use evenkeel_datapath::key::Endpoint;
+use evenkeel_datapath::snapshot::{ServiceSlot, Snapshot};
+use evenkeel_datapath::time::Time;
+
+use crate::desired::DesiredState;
+use crate::fleet::Fleet;
+use crate::protocol::{FlowReport, FlowsReport};
+use crate::slots::Slots;
+use crate::words;
+
+/// Flows in one answer of a worker.
+const PAGE: usize = 256;
+
+/// Flows listed when the request does not say.
+pub(crate) const LIMIT: u32 = 100;
+
+/// Flows listed at most.
+pub(crate) const MAX_LIMIT: u32 = 10_000;
+
+/// How long a search may take: at some 2,000 places a millisecond, long enough for ten million flows.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(6);
+
+/// One search under way: all workers are asked at once, each page by page.
+#[derive(Debug)]
+pub(crate) struct Search {
+    question: FlowQuestion,
+    filter: Filter,
+    limit: usize,
+    until: Time,
+    inquiries: Vec<Inquiry>,
+    found: Vec<(u8, FlowView)>,
+    /// There is more than the limit lets in.
+    cut: bool,
+}
+
+/// The part of a search that is one worker's.
+#[derive(Debug)]
+struct Inquiry {
+    worker: u8,
+    token: u64,
+    state: Asking,
+}
+
+#[derive(Debug)]
+enum Asking {
+    /// The next question is not in the worker's ring yet.
+    Question(Box<FlowQuery>),
+    /// It is.
+    Waiting,
+    /// There is nothing more to ask.
+    Over,
+}
+
+/// Which flows are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Filter {
+    /// Only of this service.
+    pub(crate) service: Option<ServiceSlot>,
+    /// Only of backends that listen here.
+    pub(crate) backend: Option<SocketAddr>,
+    /// Only of this worker.
+    pub(crate) worker: Option<u8>,
+}
+
+impl Search {
+    /// Begins a search among `workers`. `mark` tells it from all other searches.
+    pub(crate) fn new(
+        question: FlowQuestion,
+        filter: Filter,
+        limit: u32,
+        workers: impl Iterator<Item = u8>,
+        mark: u64,
+        now: Time,
+    ) -> Self {
+        let asked = workers.filter(|worker| filter.worker.is_none_or(|wanted| wanted == *worker));
+        let inquiry = |worker| {
+            let token = mark << 8 | u64::from(worker);
+            let flows = Vec::with_capacity(PAGE);
+            let query = Box::new(FlowQuery { token, question, flows, next: None });
+            Inquiry { worker, token, state: Asking::Question(query) }
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let inquiries = asked.map(inquiry).collect();
+        Self { question, filter, limit, until: now + PATIENCE, inquiries, found: Vec::new(), cut: false }
+    }
+
+    /// Takes an answer; gives it back if it is not to a question of this search.
+    pub(crate) fn take(&mut self, answer: Box<FlowQuery>, snapshot: &Snapshot) -> Option<Box<FlowQuery>> {
+        let Some(inquiry) = self
+            .inquiries
+            .iter_mut()
+            .find(|inquiry| inquiry.token == answer.token && matches!(inquiry.state, Asking::Waiting))
+        else {
+            return Some(answer);
+        };
+        for flow in answer.flows.iter().filter(|flow| self.filter.admits(flow, snapshot)) {
+            if self.found.len() == self.limit {
+                self.cut = true;
+                break;
+            }
+            self.found.push((inquiry.worker, *flow));
+        }
+        inquiry.state = match answer.next {
+            Some(from) if !self.cut && matches!(self.question, FlowQuestion::List { .. }) => {
+                let mut next = answer;
+                next.flows.clear();
+                next.question = FlowQuestion::List { from };
+                next.next = None;
+                Asking::Question(next)
+            }
+            _ => Asking::Over,
+        };
+        None
+    }
+
+    /// Puts the questions that are to be put; true when the search is over.
+    pub(crate) fn poll(&mut self, fleet: &Fleet, now: Time) -> bool {
+        if self.cut || (matches!(self.question, FlowQuestion::Lookup(_)) && !self.found.is_empty()) {
+            self.inquiries.clear();
+        }
+        for inquiry in &mut self.inquiries {
+            inquiry.state = match std::mem::replace(&mut inquiry.state, Asking::Over) {
+                Asking::Question(query) => match fleet.ask(inquiry.worker, query) {
+                    Ok(()) => Asking::Waiting,
+                    Err(query) => Asking::Question(query),
+                },
+                state => state,
+            };
+        }
+        now >= self.until || self.inquiries.iter().all(Inquiry::is_over)
+    }
+
+    /// What was found, in the order of the workers.
+    pub(crate) fn report(
+        mut self,
+        desired: &DesiredState,
+        slots: &Slots,
+        snapshot: &Snapshot,
+    ) -> FlowsReport {
+        let late: Vec<u8> = self
+            .inquiries
+            .iter()
+            .filter(|inquiry| !inquiry.is_over())
+            .map(|inquiry| inquiry.worker)
+            .collect();
+        self.found.sort_by_key(|(worker, _)| *worker);
+        let report =
+            |&(worker, ref flow): &(u8, FlowView)| flow_report(worker, flow, desired, slots, snapshot);
+        FlowsReport {
+            flows: self.found.iter().map(report).collect(),
+            complete: !self.cut && late.is_empty(),
+            late_workers: late,
+        }
+    }
+}
+
+impl Inquiry {
+    const fn is_over(&self) -> bool {
+        matches!(self.state, Asking::Over)
+    }
+}
+
+impl Filter {
+    fn admits(&self, flow: &FlowView, snapshot: &Snapshot) -> bool {
+        let endpoint = || snapshot.backend(flow.backend).map(|backend| backend.endpoint);
+        self.service.is_none_or(|service| service == flow.service)
+            && self.backend.is_none_or(|backend| endpoint() == Some(Endpoint::from(backend)))
+    }
+}
+
+fn flow_report(
+    worker: u8,
+    flow: &FlowView,
+    desired: &DesiredState,
+    slots: &Slots,
+    snapshot: &Snapshot,
+) -> FlowReport {
+    let service = desired.services.iter().find(|service| slots.of(service.id) == Some(flow.service.0));
+    let local = flow.local.and_then(|(index, port)| {
+        let addr = snapshot.local.address(index)?;
+        Some(SocketAddr::from(Endpoint { addr, port }))
+    });
+    FlowReport {
+        worker,
+        service: service.map(|service| service.name.clone()),
+        protocol: words::protocol_word(flow.protocol),
+        client: flow.client.into(),
+        vip: snapshot.service(flow.service).map(|service| service.vip.into()),
+        local,
+        backend: snapshot.backend(flow.backend).map(|backend| backend.endpoint.into()),
+        state: flow.state.name().to_owned(),
+        idle_ms: flow.idle_ms,
+    }
+}
