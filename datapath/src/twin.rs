@@ -249,28 +249,29 @@ impl<A: PacketPool> Pump<A> {
     }
 
     fn run(&mut self, stop: &AtomicBool) {
-        let mut wait = WAITS.0;
+        let (mut wait, mut readable) = (WAITS.0, true);
         while !stop.load(Relaxed) {
-            let moved = self.drain_ring() + self.drain_kernel();
+            let moved = self.drain_ring() + if readable { self.drain_kernel() } else { 0 };
             if moved > 0 {
-                wait = WAITS.0;
+                (wait, readable) = (WAITS.0, true);
             } else {
-                self.wait(wait);
+                readable = self.wait(wait);
                 wait = (wait * 2).min(WAITS.1);
             }
         }
     }
 
-    /// Until the kernel has a frame, or for this long.
-    fn wait(&self, duration: Duration) {
+    /// Until the kernel has a frame, which is what true says, or for this long.
+    fn wait(&self, duration: Duration) -> bool {
         let mut descriptors = [PollFd::new(self.twin.device.as_fd(), PollFlags::POLLIN)];
         // A failed poll (a signal, say) only means that the next look at the rings comes early.
         let _ = ppoll(&mut descriptors, Some(duration.into()), None);
-        let readable_or_quiet = |events: PollFlags| events.is_empty() || events.contains(PollFlags::POLLIN);
-        if !descriptors[0].revents().is_some_and(readable_or_quiet) {
+        let events = descriptors[0].revents().unwrap_or(PollFlags::empty());
+        if !events.is_empty() && !events.contains(PollFlags::POLLIN) {
             // Somebody removed the interface: poll returns at once, for ever.
             std::thread::sleep(duration);
         }
+        events.contains(PollFlags::POLLIN)
     }
 
     /// At most a burst from the ring to the kernel; returns how many were taken from the ring.
