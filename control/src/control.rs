@@ -58,6 +58,14 @@ pub(crate) struct Control {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Ticket(u64);
 
+impl Ticket {
+    /// Its number, for tests to sort by.
+    #[cfg(test)]
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Peer {
@@ -390,3 +398,10 @@ impl Control {
         self.stopping
     }
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod reload_tests;
+#[cfg(test)]
+mod tests;

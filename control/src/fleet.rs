@@ -109,6 +109,12 @@ impl Fleet {
         &self.newest
     }
 
+    /// Snapshots that are held for workers besides the newest.
+    #[cfg(test)]
+    pub(crate) fn retired(&self) -> usize {
+        self.retired.len()
+    }
+
     /// The workers that do not run `generation` or a later one.
     pub(crate) fn late(&self, generation: u64) -> Vec<u8> {
         let late = self.workers.iter().filter(|worker| worker.generation() < generation);

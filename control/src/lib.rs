@@ -21,6 +21,8 @@ mod setup;
 mod slots;
 mod socket;
 mod status;
+#[cfg(test)]
+mod testing;
 mod words;
 
 pub use server::{Event, ServeError, run, serve};

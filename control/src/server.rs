@@ -230,3 +230,6 @@ impl Connections {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
