@@ -49,6 +49,14 @@ pub(crate) enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Run the balancer until SIGTERM; SIGHUP reloads the configuration.
+    Run(Run),
+    /// Send the packets of a capture through the same datapath, without DPDK, root or hugepages.
+    ///
+    /// Time is the capture's, so that the same input always gives the same output. A packet comes in by the port
+    /// whose `mac` it is addressed to, else by the first port; next hops are the `[[neighbor]]` entries of the
+    /// configuration. What the kernel would get is counted and not written.
+    Replay(Replay),
     #[command(flatten)]
     Ask(Ask),
     /// Print a completion script for a shell.
@@ -97,6 +105,35 @@ pub(crate) enum Ask {
     Reload,
     /// Stop the running balancer.
     Stop,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// What to log: a level (error, warn, info, debug, trace), or `target=level` pairs with commas between.
+    #[arg(long, env = "EVENKEEL_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Replay {
+    /// The capture: classic pcap, Ethernet.
+    #[arg(value_name = "IN.pcap")]
+    pub(crate) input: PathBuf,
+    /// Where to write the packets that were sent, each at the time of the packet that caused it.
+    #[arg(short, long, value_name = "OUT.pcap")]
+    pub(crate) output: PathBuf,
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The seed of every hash and choice, instead of `seed` in the configuration; 0 where neither says.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Changes to make on the way: control requests, one a line, each with `"at"`: seconds from the first packet.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) updates: Option<PathBuf>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -200,7 +237,7 @@ pub(crate) struct BackendName {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Flow {
-    /// Show where a client's packets go: its flow if there is one, else the backend that it would get.
+    /// Show the flow of a client's packets: its worker, backend and state.
     Lookup {
         /// Where the client's packets come from.
         #[arg(value_name = "CLIENT:PORT", value_parser = units::endpoint)]

@@ -7,9 +7,12 @@ mod check;
 mod cli;
 mod client;
 mod exit;
+mod handles;
 mod output;
 mod pages;
+mod replay;
 mod requests;
+mod run;
 mod tables;
 
 use std::process::ExitCode;
@@ -42,6 +45,8 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli, output: &mut Output) -> Outcome {
     match &cli.command {
         Command::Check { file } => check::check(output, file, cli.json),
+        Command::Run(run) => run::run(output, run),
+        Command::Replay(replay) => replay::replay(output, replay, cli.json),
         Command::Completions { shell } => pages::completions(output, *shell),
         Command::Man { directory: Some(directory) } => pages::man_directory(directory),
         Command::Man { directory: None } => pages::man(output),
@@ -67,7 +72,10 @@ fn ask(cli: &Cli, command: &Ask, output: &mut Output) -> Outcome {
             tables::write(output, generation, &report, is_all)?;
         }
         Answer::Done { generation, report: None } => {
-            output.line(&format!("in force on every worker, generation {generation}"))?;
+            output.line(&match command {
+                Ask::Stop => "stopping".to_owned(),
+                _ => format!("in force on every worker, generation {generation}"),
+            })?;
         }
         Answer::Pending { generation, late_workers } => {
             return Err(Failure::Told(

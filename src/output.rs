@@ -79,7 +79,8 @@ impl Table {
             .map(|column| {
                 let cells = || self.rows.iter().filter_map(move |row| row.get(column));
                 let width = cells().chain(self.header.get(column)).map(|cell| cell.chars().count()).max();
-                (width.unwrap_or(0), cells().all(|cell| is_number(cell)))
+                let is_right = cells().all(|cell| is_number(cell)) && cells().any(|cell| cell != "-");
+                (width.unwrap_or(0), is_right)
             })
             .collect();
         let mut text = String::new();
@@ -111,14 +112,14 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_numbers_stand_to_the_right() {
-        let mut table = Table::new(&["name", "packets", "share"]);
-        table.row(["web".to_owned(), "7".to_owned(), "-".to_owned()]);
-        table.row(["a-longer-name".to_owned(), "1234567".to_owned(), "12.5 %".to_owned()]);
+        let mut table = Table::new(&["name", "packets", "share", "none"]);
+        table.row(["web", "7", "-", "-"].map(str::to_owned));
+        table.row(["a-longer-name", "1234567", "12.5 %", "-"].map(str::to_owned));
         assert_eq!(
             table.render(),
-            "NAME           PACKETS   SHARE\n\
-             web                  7       -\n\
-             a-longer-name  1234567  12.5 %\n"
+            "NAME           PACKETS   SHARE  NONE\n\
+             web                  7       -  -\n\
+             a-longer-name  1234567  12.5 %  -\n"
         );
     }
 

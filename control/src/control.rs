@@ -36,7 +36,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The control thread's state.
 #[derive(Debug)]
-pub(crate) struct Control {
+pub struct Control {
     pub(crate) desired: DesiredState,
     pub(crate) slots: Slots,
     pub(crate) tables: Tables,
@@ -56,7 +56,7 @@ pub(crate) struct Control {
 
 /// Stands for an answer that is not there yet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Ticket(u64);
+pub struct Ticket(u64);
 
 impl Ticket {
     /// Its number, for tests to sort by.
@@ -68,16 +68,16 @@ impl Ticket {
 
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Peer {
+pub struct Peer {
     /// Its user; `None` for a signal.
-    pub(crate) uid: Option<u32>,
+    pub uid: Option<u32>,
     /// Its process, where the kernel tells.
-    pub(crate) pid: Option<i32>,
+    pub pid: Option<i32>,
 }
 
 /// What became of a request.
 #[derive(Debug)]
-pub(crate) enum Submitted {
+pub enum Submitted {
     /// Answered at once.
     Answered(Answer),
     /// To be answered by [`Control::poll`].
@@ -94,7 +94,7 @@ struct Waiting {
 
 impl Control {
     /// Compiles the first snapshot and sends it to every worker.
-    pub(crate) fn new(setup: Setup, next_hops: NextHops, now: Time) -> Result<Self, Refusal> {
+    pub fn new(setup: Setup, next_hops: NextHops, now: Time) -> Result<Self, Refusal> {
         let Setup { config, config_file, workers, ports, version, clock: _ } = setup;
         let bounds = Bounds {
             services: usize::try_from(config.balancer.max_services).unwrap_or(usize::MAX),
@@ -127,7 +127,7 @@ impl Control {
     }
 
     /// Takes a request.
-    pub(crate) fn submit(&mut self, request: Request, peer: Peer, now: Time) -> Submitted {
+    pub fn submit(&mut self, request: Request, peer: Peer, now: Time) -> Submitted {
         if self.stopping {
             return Submitted::Answered(
                 Refusal::new(RefusalKind::Stopping, "the balancer is stopping").into(),
@@ -306,7 +306,7 @@ impl Control {
     }
 
     /// Takes other next hops.
-    pub(crate) fn set_next_hops(&mut self, next_hops: NextHops) {
+    pub fn set_next_hops(&mut self, next_hops: NextHops) {
         let same = Arc::ptr_eq(&self.next_hops.fib, &next_hops.fib);
         self.next_hops = next_hops;
         if !same {
@@ -316,12 +316,12 @@ impl Control {
     }
 
     /// What is wanted of whoever follows the kernel.
-    pub(crate) fn wanted(&self) -> Wanted {
+    pub fn wanted(&self) -> Wanted {
         self.desired.next_hops()
     }
 
     /// Does what time and the workers' rings ask for; returns the answers that are due.
-    pub(crate) fn poll(&mut self, now: Time) -> Vec<(Ticket, Answer)> {
+    pub fn poll(&mut self, now: Time) -> Vec<(Ticket, Answer)> {
         let heard = self.fleet.poll();
         self.missed.extend(heard.unresolved.into_iter().map(IpAddr::from));
         for mut answer in heard.answers {

@@ -25,6 +25,7 @@ mod status;
 mod testing;
 mod words;
 
+pub use control::{Control, Peer, Submitted, Ticket};
 pub use server::{Event, ServeError, run, serve};
 pub use setup::Setup;
 pub use socket::{ControlSocket, SocketError};

@@ -64,7 +64,9 @@ fn commands_become_requests() {
     ] {
         let (asked, output) = answered(arguments, done);
         assert_eq!(asked, format!("{request}\n"));
-        assert_eq!(stdout(&output), "in force on every worker, generation 12\n");
+        let said =
+            if arguments == ["stop"] { "stopping\n" } else { "in force on every worker, generation 12\n" };
+        assert_eq!(stdout(&output), said);
         assert_eq!(output.status.code(), Some(0));
     }
 }

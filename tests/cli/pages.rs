@@ -18,6 +18,8 @@ fn help_documents_the_exit_codes_and_every_command() {
     }
     for command in [
         "check",
+        "run",
+        "replay",
         "status",
         "service",
         "backend",

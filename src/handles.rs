@@ -1,0 +1,38 @@
+//! What workers are made of that does not depend on where their packets come from.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crossbeam::queue::ArrayQueue;
+use evenkeel_config::Config;
+use evenkeel_datapath::counters::{Bounds, Published};
+use evenkeel_datapath::snapshot::WorkerId;
+use evenkeel_datapath::worker::Handle;
+
+/// Commands or replies that wait, at most.
+const COMMANDS: usize = 256;
+
+/// The control thread's end of a worker that is yet to be made.
+pub(crate) fn handle(id: WorkerId, core: Option<usize>, config: &Config) -> Handle {
+    Handle {
+        id,
+        core,
+        commands: Arc::new(ArrayQueue::new(COMMANDS)),
+        replies: Arc::new(ArrayQueue::new(COMMANDS)),
+        published: Arc::new(Published::new(bounds(config))),
+        generation: Arc::new(AtomicU64::new(0)),
+    }
+}
+
+/// The sizes of a worker's counters.
+pub(crate) fn bounds(config: &Config) -> Bounds {
+    let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Bounds { services: size(config.balancer.max_services), backends: size(config.balancer.max_backends) }
+}
+
+/// A seed that nobody can foresee: the standard library draws its keys from the system.
+#[cfg(feature = "dpdk")]
+pub(crate) fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
