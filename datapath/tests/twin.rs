@@ -43,6 +43,24 @@ fn frame(rings: &TwinRings<HeapPacket>, wanted: impl Fn(&[u8]) -> bool) -> HeapP
     panic!("the kernel sent no such frame within 10 s");
 }
 
+/// The kernel's answer to `question`, which is asked again until there is one: the kernel joins the group that
+/// neighbour solicitations are sent to some time after the address is there.
+fn answer(rings: &TwinRings<HeapPacket>, question: &[u8], wanted: impl Fn(&[u8]) -> bool) -> HeapPacket {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        rings.to_kernel.push(HeapPacket::new(question, PORT)).unwrap();
+        let again = Instant::now() + Duration::from_millis(200);
+        while Instant::now() < again {
+            match rings.from_kernel.pop() {
+                Some(packet) if wanted(packet.bytes()) => return packet,
+                Some(_) => {}
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+    panic!("the kernel did not answer within 10 s");
+}
+
 fn wait_for(what: &str, done: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !done() {
@@ -99,8 +117,8 @@ fn the_kernel_answers_arp_through_the_rings() {
     }
     let rings = TwinRings::new(256);
     let twin = started(&rings);
-    rings.to_kernel.push(HeapPacket::new(&arp_request([10, 9, 0, 1].into()), PORT)).unwrap();
-    let reply = frame(&rings, |frame| frame[12..14] == [8, 6] && frame[20..22] == [0, 2]);
+    let question = arp_request([10, 9, 0, 1].into());
+    let reply = answer(&rings, &question, |frame| frame[12..14] == [8, 6] && frame[20..22] == [0, 2]);
     assert_eq!(reply.port(), PORT);
     assert_eq!(reply.bytes()[..6], PEER, "to the asker");
     assert_eq!(reply.bytes()[22..28], OURS.0, "the port's address is the answer");
@@ -119,8 +137,9 @@ fn the_kernel_answers_neighbour_solicitations_through_the_rings() {
     let rings = TwinRings::new(256);
     let _twin = started(&rings);
     let target = "fd09::1".parse().unwrap();
-    rings.to_kernel.push(HeapPacket::new(&neighbour_solicitation(target), PORT)).unwrap();
-    let reply = frame(&rings, |frame| frame[12..14] == [0x86, 0xdd] && frame.get(54) == Some(&136));
+    let question = neighbour_solicitation(target);
+    let reply =
+        answer(&rings, &question, |frame| frame[12..14] == [0x86, 0xdd] && frame.get(54) == Some(&136));
     assert_eq!(reply.bytes()[6..12], OURS.0);
     assert_eq!(reply.bytes()[62..78], target.octets());
 }
