@@ -158,6 +158,11 @@ impl Loop {
                     Ok(()) => self.place().await,
                     Err(_) => return,
                 },
+                Some(address) = self.writer.missed.recv() => {
+                    if self.table.miss(address) {
+                        self.upkeep();
+                    }
+                }
                 _ = upkeep.tick() => {
                     if self.misplaced {
                         self.place().await;

@@ -274,7 +274,8 @@ impl Table {
         let wants_question = |at: &(u32, IpAddr)| known(at).is_none_or(Neighbour::wants_question);
         let keep = wanted.iter().filter(|at| !self.kept.contains(at) || wants_question(at));
         let released = self.kept.difference(&wanted).filter(|at| known(at).is_some() && !is_fixed(at));
-        let forgotten = self.forgotten.difference(&wanted).filter(|at| known(at).is_none());
+        let is_unknown = |at: &&(u32, IpAddr)| known(at).is_none_or(|known| known.mac.is_none());
+        let forgotten = self.forgotten.difference(&wanted).filter(is_unknown);
         let upkeep =
             Upkeep { keep: keep.copied().collect(), ask: released.chain(forgotten).copied().collect() };
         self.kept = wanted;
@@ -282,12 +283,20 @@ impl Table {
         upkeep
     }
 
+    /// Packets are for `address` and nobody knows the neighbour on the way: it is to be asked for. True if there is one.
+    pub(crate) fn miss(&mut self, address: IpAddr) -> bool {
+        let way = self.way_to(address).filter(|way| self.mac(way).is_none());
+        let Some(missed) = way.and_then(|way| self.by_interface(way)) else { return false };
+        self.forgotten.len() < MAX_NEIGHBOURS && self.forgotten.insert(missed)
+    }
+
     fn asked_for(&self) -> BTreeSet<(u32, IpAddr)> {
-        let by_interface = |way: Way| {
-            let (interface, _) = self.interfaces.iter().find(|(_, port)| **port == way.port)?;
-            Some((*interface, way.neighbour))
-        };
-        self.asked_ways().filter_map(by_interface).collect()
+        self.asked_ways().filter_map(|way| self.by_interface(way)).collect()
+    }
+
+    fn by_interface(&self, way: Way) -> Option<(u32, IpAddr)> {
+        let (interface, _) = self.interfaces.iter().find(|(_, port)| **port == way.port)?;
+        Some((*interface, way.neighbour))
     }
 
     /// The neighbours on the way to backends, and all gateways, as far as they are not static.

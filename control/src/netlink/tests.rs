@@ -227,6 +227,20 @@ fn a_client_that_the_kernel_forgot_is_asked_for() {
 }
 
 #[test]
+fn a_client_that_packets_miss_is_asked_for() {
+    let mut table = table(Wanted::default());
+    learn(&mut table, WAN_INDEX, "10.1.0.7", alive(7));
+    learn(&mut table, WAN_INDEX, "10.1.0.8", silent(Reach::Failed));
+    assert!(!table.miss(address("10.1.0.7")), "it is known");
+    assert!(!table.miss(address("203.0.113.1")), "there is no way to it");
+    assert!(table.miss(address("10.1.0.8")) && table.miss(address("10.1.0.9")));
+    assert!(!table.miss(address("10.1.0.9")), "it will be asked for already");
+    let asked = [(WAN_INDEX, address("10.1.0.8")), (WAN_INDEX, address("10.1.0.9"))];
+    assert_eq!(table.upkeep().ask, asked);
+    assert!(table.upkeep().is_empty(), "once");
+}
+
+#[test]
 fn too_many_routes_leave_out_the_least_specific() {
     let mut table = table(Wanted::default());
     learn(&mut table, WAN_INDEX, "10.1.0.254", alive(0xfe));
