@@ -5,4 +5,5 @@
 mod check;
 mod client;
 mod pages;
+mod replay;
 mod support;
