@@ -178,7 +178,7 @@ fn table(tables: &Tables, service: &desired::Service, candidates: Vec<Candidate>
 /// A number for what a backend is, the same in every process and release: balancers side by side pick alike
 /// (FNV-1a, 64 bits, over address and port in network byte order).
 fn identity(endpoint: Endpoint) -> u64 {
-    let octets = endpoint.addr.0.into_iter().chain(endpoint.port.to_be_bytes());
+    let octets = endpoint.addr.octets().into_iter().chain(endpoint.port.to_be_bytes());
     octets.fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
         (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
     })

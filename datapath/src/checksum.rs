@@ -44,6 +44,16 @@ impl Sum {
         Self(sum + u64::from(u32::from_ne_bytes(last)))
     }
 
+    /// Adds an IPv4 header without options.
+    #[must_use]
+    #[inline]
+    pub const fn ipv4_header(self, header: &[u8; 20]) -> Self {
+        let (words, _) = header.as_chunks::<4>();
+        let [a, b, c, d, e] = [words[0], words[1], words[2], words[3], words[4]];
+        let sum = u32::from_ne_bytes(a) as u64 + u32::from_ne_bytes(b) as u64 + u32::from_ne_bytes(c) as u64;
+        Self(self.0 + sum + u32::from_ne_bytes(d) as u64 + u32::from_ne_bytes(e) as u64)
+    }
+
     /// Adds the pseudo-header (RFC 9293, section 3.1; RFC 8200, section 8.1): addresses, protocol and length.
     #[must_use]
     pub fn pseudo_header(self, source: &Addr, destination: &Addr, protocol: u8, length: u32) -> Self {
@@ -137,11 +147,11 @@ mod tests {
                 sum = sum.replace_address(&old, &new);
                 data[4..8].copy_from_slice(&new.v4_octets());
             } else {
-                let old = Addr(data[4..20].try_into().unwrap());
-                let new = Addr(new.0);
+                let old = Addr::from_octets(data[4..20].try_into().unwrap());
+                let new = Addr::from_octets(new.0);
                 prop_assume!(!old.is_v4() && !new.is_v4());
                 sum = sum.replace_address(&old, &new);
-                data[4..20].copy_from_slice(&new.0);
+                data[4..20].copy_from_slice(&new.octets());
             }
             sum = sum.replace_word(data[30..32].try_into().unwrap(), new.1);
             data[30..32].copy_from_slice(&new.1);

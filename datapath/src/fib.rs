@@ -34,7 +34,7 @@ impl Prefix {
     pub fn new(addr: Addr, length: u8) -> Self {
         let length = length.min(128);
         let mask = if length == 0 { 0 } else { u128::MAX << (128 - u32::from(length)) };
-        Self { addr: Addr((u128::from_be_bytes(addr.0) & mask).to_be_bytes()), length }
+        Self { addr: Addr::from_octets((u128::from_be_bytes(addr.octets()) & mask).to_be_bytes()), length }
     }
 
     /// True if `addr` lies in it.
@@ -76,7 +76,7 @@ impl Fib {
                     at
                 }
             };
-            family[at].1.insert(u128::from_be_bytes(prefix.addr.0) & mask, id);
+            family[at].1.insert(u128::from_be_bytes(prefix.addr.octets()) & mask, id);
         }
         fib
     }
@@ -97,7 +97,7 @@ impl Fib {
     #[must_use]
     #[inline]
     pub fn lookup(&self, addr: Addr) -> Option<NextHopId> {
-        let bits = u128::from_be_bytes(addr.0);
+        let bits = u128::from_be_bytes(addr.octets());
         let family = if addr.is_v4() { &self.v4 } else { &self.v6 };
         family.iter().find_map(|(mask, routes)| routes.get(&(bits & mask))).copied().flatten()
     }

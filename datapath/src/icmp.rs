@@ -43,8 +43,8 @@ pub fn answer_echo<P: Packet>(packet: &mut P, parsed: &Parsed) {
     if parsed.v6 {
         let Some(ip) = ip.first_chunk_mut::<{ ipv6::LEN }>() else { return };
         ip[ipv6::HOP_LIMIT] = 64;
-        ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&parsed.key.destination.addr.0);
-        ip[ipv6::DESTINATION..].copy_from_slice(&parsed.key.source.addr.0);
+        ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&parsed.key.destination.addr.octets());
+        ip[ipv6::DESTINATION..].copy_from_slice(&parsed.key.source.addr.octets());
     } else {
         let Some(ip) = ip.first_chunk_mut::<{ ipv4::LEN }>() else { return };
         let checksum = Sum::default()
@@ -95,8 +95,8 @@ pub fn translate_error<P: Packet>(
     if parsed.v6 {
         if let Some(ip) = ip.first_chunk_mut::<{ ipv6::LEN }>() {
             ip[ipv6::HOP_LIMIT] = parsed.ttl - 1;
-            ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&source.0);
-            ip[ipv6::DESTINATION..].copy_from_slice(&destination.0);
+            ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&source.octets());
+            ip[ipv6::DESTINATION..].copy_from_slice(&destination.octets());
         }
     } else if ip.len() >= ipv4::LEN {
         ip[ipv4::TTL] = parsed.ttl - 1;
@@ -115,7 +115,10 @@ pub fn translate_error<P: Packet>(
 pub fn source_address(ip: &[u8], v6: bool) -> Addr {
     let v6_source = ip.get(ipv6::SOURCE..).and_then(|rest| rest.first_chunk::<16>()).filter(|_| v6);
     let v4_source = ip.get(ipv4::SOURCE..).and_then(|rest| rest.first_chunk::<4>());
-    v6_source.map_or_else(|| Addr::from_v4(v4_source.copied().unwrap_or_default()), |octets| Addr(*octets))
+    v6_source.map_or_else(
+        || Addr::from_v4(v4_source.copied().unwrap_or_default()),
+        |octets| Addr::from_octets(*octets),
+    )
 }
 
 fn rewrite_quoted(packet: &mut [u8], v6: bool, l4: usize, was: &FlowKey, now: &FlowKey) {
@@ -124,8 +127,8 @@ fn rewrite_quoted(packet: &mut [u8], v6: bool, l4: usize, was: &FlowKey, now: &F
         .replace_address(&was.destination.addr, &now.destination.addr);
     if v6 {
         let Some(ip) = packet.first_chunk_mut::<{ ipv6::LEN }>() else { return };
-        ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&now.source.addr.0);
-        ip[ipv6::DESTINATION..].copy_from_slice(&now.destination.addr.0);
+        ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&now.source.addr.octets());
+        ip[ipv6::DESTINATION..].copy_from_slice(&now.destination.addr.octets());
     } else {
         let Some(ip) = packet.first_chunk_mut::<{ ipv4::LEN }>() else { return };
         let checksum = addresses.update([ip[ipv4::CHECKSUM], ip[ipv4::CHECKSUM + 1]]);

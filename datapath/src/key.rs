@@ -1,34 +1,63 @@
 //! Addresses, protocols and the flow key: one shape for both families.
 
+use core::cmp::Ordering;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// An IPv6 address, or an IPv4 address mapped into it (`::ffff:a.b.c.d`, RFC 4291, section 2.5.5.2), in network byte order.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-#[repr(transparent)]
-pub struct Addr(pub [u8; 16]);
+/// An IPv6 address, or an IPv4 address mapped into it (`::ffff:a.b.c.d`, RFC 4291, section 2.5.5.2).
+///
+/// It is kept as two words, each the octets of the wire in native order: what is compared, hashed and summed on the hot
+/// path is loaded and stored in one piece.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(C)]
+pub struct Addr {
+    high: u64,
+    low: u64,
+}
+
+/// The octets `00 00 ff ff` that precede a mapped IPv4 address, in the low word.
+const MAPPED: u64 = u64::from_ne_bytes([0, 0, 0xff, 0xff, 0, 0, 0, 0]);
+const MAPPED_MASK: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
 
 impl Addr {
+    /// The address with these octets, in network byte order.
+    #[must_use]
+    #[inline]
+    pub const fn from_octets(octets: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+        let high = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        Self { high, low: u64::from_ne_bytes([i, j, k, l, m, n, o, p]) }
+    }
+
+    /// Its octets, in network byte order.
+    #[must_use]
+    #[inline]
+    pub const fn octets(&self) -> [u8; 16] {
+        let [a, b, c, d, e, f, g, h] = self.high.to_ne_bytes();
+        let [i, j, k, l, m, n, o, p] = self.low.to_ne_bytes();
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
     /// The mapped form of four octets in network byte order.
     #[must_use]
     #[inline]
     pub const fn from_v4(octets: [u8; 4]) -> Self {
         let [a, b, c, d] = octets;
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+        Self { high: 0, low: MAPPED | u64::from_ne_bytes([0, 0, 0, 0, a, b, c, d]) }
     }
 
     /// True for a mapped IPv4 address.
     #[must_use]
     #[inline]
     pub const fn is_v4(&self) -> bool {
-        matches!(self.0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..])
+        self.high == 0 && self.low & MAPPED_MASK == MAPPED
     }
 
     /// The last four octets: the IPv4 address where [`Addr::is_v4`] holds.
     #[must_use]
     #[inline]
     pub const fn v4_octets(&self) -> [u8; 4] {
-        let [.., a, b, c, d] = self.0;
+        let [_, _, _, _, a, b, c, d] = self.low.to_ne_bytes();
         [a, b, c, d]
     }
 
@@ -36,8 +65,19 @@ impl Addr {
     #[must_use]
     #[inline]
     pub const fn words(&self) -> [u64; 2] {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0;
-        [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])]
+        [self.high, self.low]
+    }
+}
+
+impl Ord for Addr {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.octets().cmp(&other.octets())
+    }
+}
+
+impl PartialOrd for Addr {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -45,7 +85,7 @@ impl From<IpAddr> for Addr {
     fn from(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(v4) => Self::from_v4(v4.octets()),
-            IpAddr::V6(v6) => Self(v6.octets()),
+            IpAddr::V6(v6) => Self::from_octets(v6.octets()),
         }
     }
 }
@@ -55,7 +95,7 @@ impl From<Addr> for IpAddr {
         if address.is_v4() {
             Self::V4(Ipv4Addr::from(address.v4_octets()))
         } else {
-            Self::V6(Ipv6Addr::from(address.0))
+            Self::V6(Ipv6Addr::from(address.octets()))
         }
     }
 }

@@ -66,24 +66,210 @@ const MAX_EXTENSION_HEADERS: usize = 8;
 ///
 /// # Errors
 /// The reason to drop it.
-#[inline]
 pub fn parse(
     bytes: &[u8],
     total_len: usize,
     received: Received,
     own: MacAddress,
 ) -> Result<Parsed, DropReason> {
-    let header: &[u8; ethernet::LEN] = bytes.first_chunk().ok_or(DropReason::Truncated)?;
-    let [d0, d1, d2, d3, d4, d5, _, _, _, _, _, _, t0, t1] = *header;
-    if [d0, d1, d2, d3, d4, d5] != own.0 {
-        // Frames to many are the kernel's, whatever is in them.
-        return if d0 & 1 == 0 { Err(DropReason::NotForUs) } else { Ok(Parsed::default()) };
+    let mut parsed = Parsed::default();
+    parsed.read(bytes, total_len, received, own)?;
+    Ok(parsed)
+}
+
+impl Parsed {
+    /// As [`parse`], in place: on the hot path a parsed packet is never copied. After an error nothing in it counts.
+    ///
+    /// # Errors
+    /// The reason to drop the packet.
+    #[inline]
+    pub fn read(
+        &mut self,
+        bytes: &[u8],
+        total_len: usize,
+        received: Received,
+        own: MacAddress,
+    ) -> Result<(), DropReason> {
+        self.content = Content::Other;
+        let header: &[u8; ethernet::LEN] = bytes.first_chunk().ok_or(DropReason::Truncated)?;
+        let [d0, d1, d2, d3, d4, d5, _, _, _, _, _, _, t0, t1] = *header;
+        if [d0, d1, d2, d3, d4, d5] != own.0 {
+            // Frames to many are the kernel's, whatever is in them.
+            return if d0 & 1 == 0 { Err(DropReason::NotForUs) } else { Ok(()) };
+        }
+        match [t0, t1] {
+            ethernet::IPV4 => self.read_v4(bytes, total_len, received),
+            ethernet::IPV6 => self.read_v6(bytes, total_len),
+            _ => Ok(()),
+        }
     }
-    match [t0, t1] {
-        ethernet::IPV4 => parse_v4(bytes, total_len, received),
-        ethernet::IPV6 => parse_v6(bytes, total_len),
-        _ => Ok(Parsed::default()),
+
+    #[inline]
+    fn read_v4(&mut self, bytes: &[u8], total_len: usize, received: Received) -> Result<(), DropReason> {
+        let l3 = ethernet::LEN;
+        let ip: &[u8; ipv4::LEN] = at(bytes, l3).ok_or(DropReason::Truncated)?;
+        let header_len = usize::from(ip[0] & 0x0f) * 4;
+        let length = u16::from_be_bytes([ip[2], ip[3]]);
+        if ip[0] >> 4 != 4 || header_len < ipv4::LEN || usize::from(length) < header_len {
+            return Err(DropReason::BadIpHeader);
+        }
+        if l3 + usize::from(length) > total_len {
+            return Err(DropReason::Truncated);
+        }
+        let sum = match received.ip_checksum {
+            ChecksumStatus::Good => 0xffff,
+            ChecksumStatus::Bad => 0,
+            ChecksumStatus::Unknown if header_len == ipv4::LEN => Sum::default().ipv4_header(ip).folded(),
+            ChecksumStatus::Unknown => {
+                let options = bytes.get(l3 + ipv4::LEN..l3 + header_len).ok_or(DropReason::Truncated)?;
+                Sum::default().ipv4_header(ip).octets(options).folded()
+            }
+        };
+        if sum != 0xffff {
+            return Err(DropReason::BadIpChecksum);
+        }
+        let source = [ip[12], ip[13], ip[14], ip[15]];
+        let destination = [ip[16], ip[17], ip[18], ip[19]];
+        if is_martian_v4(source, destination) {
+            return Err(DropReason::Martian);
+        }
+        self.l3 = l3 as u16;
+        self.l4 = (l3 + header_len) as u16;
+        self.length = length;
+        self.ttl = ip[ipv4::TTL];
+        self.v6 = false;
+        if destination[0] >= 224 {
+            return Ok(()); // multicast and broadcast are the kernel's
+        }
+        let fragment = u16::from_be_bytes([ip[ipv4::FRAGMENT], ip[ipv4::FRAGMENT + 1]]);
+        if fragment & 0x3fff != 0 {
+            return Err(DropReason::Fragment);
+        }
+        let protocol = ip[ipv4::PROTOCOL];
+        self.read_transport(bytes, protocol, Addr::from_v4(source), Addr::from_v4(destination))
     }
+
+    #[inline(never)]
+    fn read_v6(&mut self, bytes: &[u8], total_len: usize) -> Result<(), DropReason> {
+        let l3 = ethernet::LEN;
+        let ip: &[u8; ipv6::LEN] = at(bytes, l3).ok_or(DropReason::Truncated)?;
+        if ip[0] >> 4 != 6 {
+            return Err(DropReason::BadIpHeader);
+        }
+        let payload = u16::from_be_bytes([ip[4], ip[5]]);
+        let length = ipv6::LEN + usize::from(payload);
+        if l3 + length > total_len {
+            return Err(DropReason::Truncated);
+        }
+        let source = Addr::from_octets(*at(ip, ipv6::SOURCE).ok_or(DropReason::Truncated)?);
+        let destination = Addr::from_octets(*at(ip, ipv6::DESTINATION).ok_or(DropReason::Truncated)?);
+        if is_martian_v6(source, destination) {
+            return Err(DropReason::Martian);
+        }
+        self.l3 = l3 as u16;
+        self.length = u16::try_from(length).map_err(|_| DropReason::BadIpHeader)?;
+        self.ttl = ip[ipv6::HOP_LIMIT];
+        self.v6 = true;
+        let is_multicast = ip[ipv6::DESTINATION] == 0xff;
+        if is_multicast || source == Addr::default() || is_link_local(destination) {
+            return Ok(()); // multicast, duplicate address detection and link-local talk are the kernel's
+        }
+        let (l4, protocol) = skip_extension_headers(bytes, l3, length, ip[ipv6::NEXT_HEADER])?;
+        self.l4 = u16::try_from(l4).map_err(|_| DropReason::BadExtensionHeader)?;
+        self.read_transport(bytes, protocol, source, destination)
+    }
+
+    #[inline(always)]
+    fn read_transport(
+        &mut self,
+        bytes: &[u8],
+        protocol: u8,
+        source: Addr,
+        destination: Addr,
+    ) -> Result<(), DropReason> {
+        const TCP: u8 = Protocol::Tcp as u8;
+        const UDP: u8 = Protocol::Udp as u8;
+        self.tcp_flags = 0;
+        self.key.source.addr = source;
+        self.key.destination.addr = destination;
+        let l4 = usize::from(self.l4);
+        let available = usize::from(self.l4_length());
+        let ports;
+        match protocol {
+            TCP => {
+                let header: &[u8; tcp::LEN] = at(bytes, l4).ok_or(DropReason::Truncated)?;
+                let header_len = usize::from(header[tcp::DATA_OFFSET] >> 4) * 4;
+                if header_len < tcp::LEN || header_len > available {
+                    return Err(DropReason::BadL4Header);
+                }
+                let flags = header[tcp::FLAGS];
+                if !is_sent_by_someone(flags) {
+                    return Err(DropReason::BadTcpFlags);
+                }
+                self.tcp_flags = flags;
+                self.key.protocol = Protocol::Tcp;
+                ports = [header[0], header[1], header[2], header[3]];
+            }
+            UDP => {
+                let header: &[u8; udp::LEN] = at(bytes, l4).ok_or(DropReason::Truncated)?;
+                let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+                if length < udp::LEN || length > available {
+                    return Err(DropReason::BadL4Header);
+                }
+                self.key.protocol = Protocol::Udp;
+                ports = [header[0], header[1], header[2], header[3]];
+            }
+            icmp::PROTOCOL_V4 if !self.v6 => return self.read_icmp(bytes),
+            icmp::PROTOCOL_V6 if self.v6 => return self.read_icmp(bytes),
+            _ => return Ok(()),
+        }
+        self.content = Content::Transport;
+        self.key.source.port = u16::from_be_bytes([ports[0], ports[1]]);
+        self.key.destination.port = u16::from_be_bytes([ports[2], ports[3]]);
+        Ok(())
+    }
+
+    /// Errors and echo requests; every other ICMP message is the kernel's.
+    #[cold]
+    fn read_icmp(&mut self, bytes: &[u8]) -> Result<(), DropReason> {
+        let l4 = usize::from(self.l4);
+        let end = usize::from(self.l3) + usize::from(self.length);
+        let message = bytes.get(l4..end).ok_or(DropReason::Truncated)?;
+        let header: &[u8; icmp::LEN] = message.first_chunk().ok_or(DropReason::BadIcmp)?;
+        let is_error = if self.v6 { matches!(header[0], 1..=4) } else { matches!(header[0], 3 | 11 | 12) };
+        let echo = if self.v6 { icmp::ECHO_V6.0 } else { icmp::ECHO_V4.0 };
+        if header[0] == echo {
+            self.content = Content::EchoRequest;
+        }
+        if !is_error {
+            return Ok(());
+        }
+        let mut sum = Sum::default().octets(message);
+        if self.v6 {
+            let (source, destination) = (self.key.source.addr, self.key.destination.addr);
+            let length = u32::from(self.l4_length());
+            sum = sum.pseudo_header(&source, &destination, icmp::PROTOCOL_V6, length);
+        }
+        if sum.folded() != 0xffff {
+            return Err(DropReason::BadIcmp);
+        }
+        if let Some((quoted_l4, key)) = quoted(&message[icmp::LEN..], self.v6)? {
+            self.content = Content::IcmpError {
+                l3: self.l4 + icmp::LEN as u16,
+                l4: self.l4 + (icmp::LEN + quoted_l4) as u16,
+            };
+            self.key = key.reversed();
+        }
+        Ok(())
+    }
+}
+
+/// False for flags that no TCP sets together: SYN with FIN or RST, and none of those that a segment must have one of
+/// (a null scan, or URG and PSH alone).
+#[inline]
+const fn is_sent_by_someone(flags: u8) -> bool {
+    let has_purpose = flags & (tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK) != 0;
+    has_purpose && (flags & tcp::SYN == 0 || flags & (tcp::FIN | tcp::RST) == 0)
 }
 
 /// `N` octets at `offset`.
@@ -92,107 +278,29 @@ fn at<const N: usize>(bytes: &[u8], offset: usize) -> Option<&[u8; N]> {
     bytes.get(offset..)?.first_chunk()
 }
 
-#[inline]
-fn parse_v4(bytes: &[u8], total_len: usize, received: Received) -> Result<Parsed, DropReason> {
-    let l3 = ethernet::LEN;
-    let ip: &[u8; ipv4::LEN] = at(bytes, l3).ok_or(DropReason::Truncated)?;
-    let header_len = usize::from(ip[0] & 0x0f) * 4;
-    let length = u16::from_be_bytes([ip[2], ip[3]]);
-    if ip[0] >> 4 != 4 || header_len < ipv4::LEN || usize::from(length) < header_len {
-        return Err(DropReason::BadIpHeader);
-    }
-    if l3 + usize::from(length) > total_len {
-        return Err(DropReason::Truncated);
-    }
-    let sum = match received.ip_checksum {
-        ChecksumStatus::Good => 0xffff,
-        ChecksumStatus::Bad => 0,
-        ChecksumStatus::Unknown => {
-            let header = bytes.get(l3..l3 + header_len).ok_or(DropReason::Truncated)?;
-            Sum::default().octets(header).folded()
-        }
-    };
-    if sum != 0xffff {
-        return Err(DropReason::BadIpChecksum);
-    }
-    let source = Addr::from_v4([ip[12], ip[13], ip[14], ip[15]]);
-    let destination = Addr::from_v4([ip[16], ip[17], ip[18], ip[19]]);
-    if is_martian_v4(source, destination) {
-        return Err(DropReason::Martian);
-    }
-    let mut parsed = Parsed {
-        l3: l3 as u16,
-        l4: (l3 + header_len) as u16,
-        length,
-        ttl: ip[ipv4::TTL],
-        v6: false,
-        ..Parsed::default()
-    };
-    if destination.v4_octets()[0] >= 224 {
-        return Ok(parsed); // multicast and broadcast are the kernel's
-    }
-    let fragment = u16::from_be_bytes([ip[ipv4::FRAGMENT], ip[ipv4::FRAGMENT + 1]]);
-    if fragment & 0x3fff != 0 {
-        return Err(DropReason::Fragment);
-    }
-    parsed.key.source.addr = source;
-    parsed.key.destination.addr = destination;
-    parse_transport(bytes, parsed, ip[ipv4::PROTOCOL])
-}
-
 /// Addresses that no packet on a wire may have (RFC 1122, section 3.2.1.3; RFC 6890), and a source equal to the
 /// destination. Private addresses are a matter of configuration and pass.
 #[inline]
-fn is_martian_v4(source: Addr, destination: Addr) -> bool {
-    let (source, destination) = (source.v4_octets(), destination.v4_octets());
+fn is_martian_v4(source: [u8; 4], destination: [u8; 4]) -> bool {
     matches!(source[0], 0 | 127 | 224..) || matches!(destination[0], 0 | 127) || source == destination
 }
 
-fn parse_v6(bytes: &[u8], total_len: usize) -> Result<Parsed, DropReason> {
-    let l3 = ethernet::LEN;
-    let ip: &[u8; ipv6::LEN] = at(bytes, l3).ok_or(DropReason::Truncated)?;
-    if ip[0] >> 4 != 6 {
-        return Err(DropReason::BadIpHeader);
-    }
-    let payload = u16::from_be_bytes([ip[4], ip[5]]);
-    let length = ipv6::LEN + usize::from(payload);
-    if l3 + length > total_len {
-        return Err(DropReason::Truncated);
-    }
-    let length = u16::try_from(length).map_err(|_| DropReason::BadIpHeader)?;
-    let source = Addr(*at(ip, ipv6::SOURCE).ok_or(DropReason::Truncated)?);
-    let destination = Addr(*at(ip, ipv6::DESTINATION).ok_or(DropReason::Truncated)?);
-    let mut parsed =
-        Parsed { l3: l3 as u16, length, ttl: ip[ipv6::HOP_LIMIT], v6: true, ..Parsed::default() };
-    if is_martian_v6(source, destination) {
-        return Err(DropReason::Martian);
-    }
-    if destination.0[0] == 0xff || source.0 == [0; 16] || is_link_local(destination) {
-        return Ok(parsed); // multicast, duplicate address detection and link-local talk are the kernel's
-    }
-    let (l4, protocol) = skip_extension_headers(bytes, l3, usize::from(length), ip[ipv6::NEXT_HEADER])?;
-    parsed.l4 = u16::try_from(l4).map_err(|_| DropReason::BadExtensionHeader)?;
-    parsed.key.source.addr = source;
-    parsed.key.destination.addr = destination;
-    parse_transport(bytes, parsed, protocol)
-}
-
 const fn is_link_local(address: Addr) -> bool {
-    address.0[0] == 0xfe && address.0[1] & 0xc0 == 0x80
+    let [first, second, ..] = address.octets();
+    first == 0xfe && second & 0xc0 == 0x80
 }
 
 /// As [`is_martian_v4`], and no IPv4-mapped addresses (RFC 4291, section 2.5.5.2): they never occur on a wire, and here
 /// they mean IPv4.
 #[inline]
 fn is_martian_v6(source: Addr, destination: Addr) -> bool {
-    const LOOPBACK: Addr = Addr([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-    const UNSPECIFIED: Addr = Addr([0; 16]);
+    const LOOPBACK: Addr = Addr::from_octets([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     source.is_v4()
         || destination.is_v4()
-        || source.0[0] == 0xff
+        || source.octets()[0] == 0xff
         || source == LOOPBACK
         || destination == LOOPBACK
-        || destination == UNSPECIFIED
+        || destination == Addr::default()
         || source == destination
 }
 
@@ -237,91 +345,14 @@ fn skip_extension_headers(
     Err(DropReason::BadExtensionHeader)
 }
 
-#[inline]
-fn parse_transport(bytes: &[u8], mut parsed: Parsed, protocol: u8) -> Result<Parsed, DropReason> {
-    const TCP: u8 = Protocol::Tcp as u8;
-    const UDP: u8 = Protocol::Udp as u8;
-    let l4 = usize::from(parsed.l4);
-    let available = usize::from(parsed.l4_length());
-    match protocol {
-        TCP => {
-            let header: &[u8; tcp::LEN] = at(bytes, l4).ok_or(DropReason::Truncated)?;
-            let header_len = usize::from(header[tcp::DATA_OFFSET] >> 4) * 4;
-            if header_len < tcp::LEN || header_len > available {
-                return Err(DropReason::BadL4Header);
-            }
-            let flags = header[tcp::FLAGS];
-            let no_sender_sets = flags & (tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK) == 0 // a null scan, or URG and PSH alone
-                || (flags & tcp::SYN != 0 && flags & (tcp::FIN | tcp::RST) != 0);
-            if no_sender_sets {
-                return Err(DropReason::BadTcpFlags);
-            }
-            parsed.tcp_flags = flags;
-            set_ports(&mut parsed, Protocol::Tcp, [header[0], header[1], header[2], header[3]]);
-        }
-        UDP => {
-            let header: &[u8; udp::LEN] = at(bytes, l4).ok_or(DropReason::Truncated)?;
-            let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-            if length < udp::LEN || length > available {
-                return Err(DropReason::BadL4Header);
-            }
-            set_ports(&mut parsed, Protocol::Udp, [header[0], header[1], header[2], header[3]]);
-        }
-        icmp::PROTOCOL_V4 if !parsed.v6 => return parse_icmp(bytes, parsed),
-        icmp::PROTOCOL_V6 if parsed.v6 => return parse_icmp(bytes, parsed),
-        _ => {}
-    }
-    Ok(parsed)
-}
-
-#[inline]
-fn set_ports(parsed: &mut Parsed, protocol: Protocol, [s0, s1, d0, d1]: [u8; 4]) {
-    parsed.content = Content::Transport;
-    parsed.key.protocol = protocol;
-    parsed.key.source.port = u16::from_be_bytes([s0, s1]);
-    parsed.key.destination.port = u16::from_be_bytes([d0, d1]);
-}
-
-/// Errors and echo requests; every other ICMP message is the kernel's.
-fn parse_icmp(bytes: &[u8], mut parsed: Parsed) -> Result<Parsed, DropReason> {
-    let l4 = usize::from(parsed.l4);
-    let end = usize::from(parsed.l3) + usize::from(parsed.length);
-    let message = bytes.get(l4..end).ok_or(DropReason::Truncated)?;
-    let header: &[u8; icmp::LEN] = message.first_chunk().ok_or(DropReason::BadIcmp)?;
-    let is_error = if parsed.v6 { matches!(header[0], 1..=4) } else { matches!(header[0], 3 | 11 | 12) };
-    let echo = if parsed.v6 { icmp::ECHO_V6.0 } else { icmp::ECHO_V4.0 };
-    if header[0] == echo {
-        parsed.content = Content::EchoRequest;
-    }
-    if !is_error {
-        return Ok(parsed);
-    }
-    let mut sum = Sum::default().octets(message);
-    if parsed.v6 {
-        let (source, destination) = (parsed.key.source.addr, parsed.key.destination.addr);
-        sum = sum.pseudo_header(&source, &destination, icmp::PROTOCOL_V6, u32::from(parsed.l4_length()));
-    }
-    if sum.folded() != 0xffff {
-        return Err(DropReason::BadIcmp);
-    }
-    if let Some((quoted_l4, key)) = quoted(&message[icmp::LEN..], parsed.v6)? {
-        parsed.content = Content::IcmpError {
-            l3: parsed.l4 + icmp::LEN as u16,
-            l4: parsed.l4 + (icmp::LEN + quoted_l4) as u16,
-        };
-        parsed.key = key.reversed();
-    }
-    Ok(parsed)
-}
-
 /// The offset of the transport header in the packet that an ICMP error quotes, and its tuple. Eight octets of it are
 /// always there (RFC 792), and no more is relied on. `None` for a packet that is neither TCP nor UDP, or a later fragment.
 fn quoted(packet: &[u8], v6: bool) -> Result<Option<(usize, FlowKey)>, DropReason> {
     let bad = DropReason::BadIcmp;
     let (l4, protocol, source, destination) = if v6 {
         let ip: &[u8; ipv6::LEN] = packet.first_chunk().ok_or(bad)?;
-        let source = Addr(*at(ip, ipv6::SOURCE).ok_or(bad)?);
-        let destination = Addr(*at(ip, ipv6::DESTINATION).ok_or(bad)?);
+        let source = Addr::from_octets(*at(ip, ipv6::SOURCE).ok_or(bad)?);
+        let destination = Addr::from_octets(*at(ip, ipv6::DESTINATION).ok_or(bad)?);
         if ip[0] >> 4 != 6 || source.is_v4() || destination.is_v4() {
             return Err(bad);
         }

@@ -22,9 +22,8 @@ enum L4Checksum {
 #[inline]
 pub fn set_link_addresses(bytes: &mut [u8], destination: MacAddress, source: MacAddress) {
     if let Some(header) = bytes.first_chunk_mut::<12>() {
-        let [d0, d1, d2, d3, d4, d5] = destination.0;
-        let [s0, s1, s2, s3, s4, s5] = source.0;
-        *header = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5];
+        header[..6].copy_from_slice(&destination.0);
+        header[6..].copy_from_slice(&source.0);
     }
 }
 
@@ -111,8 +110,8 @@ fn write_addresses(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, addresses: S
     if parsed.v6 {
         let Some(ip) = header.first_chunk_mut::<{ ipv6::LEN }>() else { return };
         ip[ipv6::HOP_LIMIT] = parsed.ttl - 1;
-        ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&to.source.addr.0);
-        ip[ipv6::DESTINATION..].copy_from_slice(&to.destination.addr.0);
+        ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&to.source.addr.octets());
+        ip[ipv6::DESTINATION..].copy_from_slice(&to.destination.addr.octets());
     } else {
         let Some(ip) = header.first_chunk_mut::<{ ipv4::LEN }>() else { return };
         let protocol = ip[ipv4::PROTOCOL];
@@ -196,8 +195,8 @@ pub(crate) fn write_ip_header(
         ip[ipv6::PAYLOAD_LENGTH..ipv6::NEXT_HEADER].copy_from_slice(&payload);
         ip[ipv6::NEXT_HEADER] = protocol;
         ip[ipv6::HOP_LIMIT] = HOPS;
-        ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&source.0);
-        ip[ipv6::DESTINATION..].copy_from_slice(&destination.0);
+        ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&source.octets());
+        ip[ipv6::DESTINATION..].copy_from_slice(&destination.octets());
     } else {
         let Some(ip) = bytes.first_chunk_mut::<{ ipv4::LEN }>() else { return };
         let total = ((ipv4::LEN + length) as u16).to_be_bytes();

@@ -120,7 +120,7 @@ impl Steering {
 pub fn toeplitz(key: &[u8], tuple: &FlowKey) -> u32 {
     let mut hash = Toeplitz { key, at: 0, hash: 0 };
     for addr in [&tuple.source.addr, &tuple.destination.addr] {
-        if addr.is_v4() { hash.add(&addr.v4_octets()) } else { hash.add(&addr.0) }
+        if addr.is_v4() { hash.add(&addr.v4_octets()) } else { hash.add(&addr.octets()) }
     }
     hash.add(&tuple.source.port.to_be_bytes());
     hash.add(&tuple.destination.port.to_be_bytes());

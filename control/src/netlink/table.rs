@@ -312,5 +312,6 @@ impl Table {
 
 /// `fe80::/10`: the same addresses on every wire, so nothing is forwarded to them.
 fn is_link_local(addr: Addr) -> bool {
-    addr.0[0] == 0xfe && addr.0[1] & 0xc0 == 0x80
+    let [first, second, ..] = addr.octets();
+    first == 0xfe && second & 0xc0 == 0x80
 }

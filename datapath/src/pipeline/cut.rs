@@ -1,28 +1,24 @@
 //! Flows whose backend is down, gone or past its drain deadline.
 
-use super::transport::{answer_key, is_syn};
+use super::transport::{Found, answer_key, is_syn};
 use super::{Lane, Pipeline, Turn, Verdict};
 use crate::counters::{DropReason, WorkerCounter};
-use crate::flow_table::{Entry, FlowId};
 use crate::key::{FlowKey, Protocol};
 use crate::packet::{Packet, PacketPool};
 use crate::parse::Parsed;
 use crate::reset::Reset;
-use crate::snapshot::{Backend, Mode, NextHopId, Service};
+use crate::snapshot::{Backend, Mode, NextHopId};
 use crate::wire::tcp;
 
 impl Pipeline {
     /// A client's packet: with DSR, UDP and new connections another backend is picked, other TCP is reset on both sides.
     #[cold]
-    #[expect(clippy::too_many_arguments, reason = "everything that was looked up on the way, once")]
     pub(super) fn cut_from_client<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         lane: &Lane,
-        id: FlowId,
-        entry: &Entry,
-        service: &Service,
+        &Found { id, entry, service, .. }: &Found<'_>,
         backend: Option<&Backend>,
     ) -> Verdict {
         self.close(id);
@@ -37,7 +33,7 @@ impl Pipeline {
             };
         }
         let onward = backend.and_then(|backend| {
-            let to = answer_key(turn.snapshot, service, backend, entry)?.reversed();
+            let to = answer_key(turn.snapshot, service, backend, &entry)?.reversed();
             Some((to, backend.next_hop?))
         });
         self.reset_both(turn, packet, parsed, onward)
@@ -45,16 +41,12 @@ impl Pipeline {
 
     /// A backend's packet: TCP is reset on both sides.
     #[cold]
-    #[expect(clippy::too_many_arguments, reason = "everything that was looked up on the way, once")]
     pub(super) fn cut_from_backend<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         parsed: &Parsed,
-        id: FlowId,
-        entry: &Entry,
-        service: &Service,
-        _backend: Option<&Backend>,
+        &Found { id, entry, service, .. }: &Found<'_>,
     ) -> Verdict {
         self.close(id);
         if parsed.key.protocol == Protocol::Udp {

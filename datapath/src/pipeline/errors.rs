@@ -1,17 +1,16 @@
 //! ICMP errors about flows: to the end that sent the packet which they quote.
 
 use super::open::pick;
-use super::transport::answer_key;
+use super::transport::{Found, answer_key};
 use super::{Lane, Pipeline, Turn, Verdict};
 use crate::counters::{DropReason, WorkerCounter};
 use crate::flow::Direction;
-use crate::flow_table::Entry;
 use crate::icmp::{source_address, translate_error};
 use crate::key::FlowKey;
 use crate::packet::{Packet, PacketPool};
 use crate::parse::Parsed;
 use crate::rewrite::{decrement_ttl, set_link_addresses};
-use crate::snapshot::{Backend, Mode, NextHopId, Service};
+use crate::snapshot::{Backend, Mode, NextHopId};
 
 impl Pipeline {
     #[cold]
@@ -27,22 +26,16 @@ impl Pipeline {
         if lane.parsed.ttl <= 1 {
             return Verdict::Drop(DropReason::TtlExceeded);
         }
-        let Some((id, direction)) = self.find(snapshot, turn.now, key, lane.hash, None) else {
+        let Some(flow) = self.find(snapshot, turn.now, key, lane.hash, None) else {
             return self.error_without_flow(turn, packet, lane);
         };
-        let entry = self.table.entry(id).copied().unwrap_or_default();
-        let found = snapshot.service(entry.service).zip(snapshot.backend(entry.backend));
-        let Some((service, backend)) = found.filter(|(_, backend)| backend.state.keeps_flows(turn.now))
-        else {
+        let backend = snapshot.backend(flow.entry.backend);
+        let Some(backend) = backend.filter(|backend| backend.state.keeps_flows(turn.now)) else {
             return Verdict::Drop(DropReason::NoFlow);
         };
-        match direction {
-            Direction::Forward => {
-                self.error_to_backend(turn, packet, &lane.parsed, quoted, &entry, service, backend)
-            }
-            Direction::Reverse => {
-                self.error_to_client(turn, packet, &lane.parsed, quoted, &entry, service, backend)
-            }
+        match flow.direction {
+            Direction::Forward => self.error_to_backend(turn, packet, &lane.parsed, quoted, &flow, backend),
+            Direction::Reverse => self.error_to_client(turn, packet, &lane.parsed, quoted, &flow, backend),
         }
     }
 
@@ -84,15 +77,13 @@ impl Pipeline {
     }
 
     /// About a packet of the backend to the client, from the client's side.
-    #[expect(clippy::too_many_arguments, reason = "everything that was looked up on the way, once")]
     fn error_to_backend<A: PacketPool>(
         &mut self,
         turn: &Turn<'_, A>,
         packet: &mut A::Packet,
         parsed: &Parsed,
         quoted: (u16, u16),
-        entry: &Entry,
-        service: &Service,
+        Found { entry, service, .. }: &Found<'_>,
         backend: &Backend,
     ) -> Verdict {
         let Some(answer) = answer_key(turn.snapshot, service, backend, entry) else {
@@ -104,15 +95,13 @@ impl Pipeline {
     }
 
     /// About a packet of the client to the backend, from the backend's side.
-    #[expect(clippy::too_many_arguments, reason = "everything that was looked up on the way, once")]
     fn error_to_client<A: PacketPool>(
         &mut self,
         turn: &Turn<'_, A>,
         packet: &mut A::Packet,
         parsed: &Parsed,
         quoted: (u16, u16),
-        entry: &Entry,
-        service: &Service,
+        Found { entry, service, .. }: &Found<'_>,
         backend: &Backend,
     ) -> Verdict {
         let sent = FlowKey { source: entry.client(), destination: service.vip, protocol: service.protocol };

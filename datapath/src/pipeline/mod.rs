@@ -22,9 +22,10 @@ use crate::hash::{FlowHasher, Random};
 use crate::icmp::answer_echo;
 use crate::limit::Limiter;
 use crate::packet::{Packet, PacketPool};
-use crate::parse::{Content, Parsed, parse};
+use crate::parse::{Content, Parsed};
 use crate::port::BURST;
 use crate::snapshot::{PortId, Snapshot, WorkerId};
+use crate::steering::Steering;
 use crate::time::Time;
 
 /// What becomes of a packet.
@@ -174,7 +175,7 @@ impl Pipeline {
     ) {
         let mut lanes = core::mem::take(&mut self.lanes);
         for (lane, packet) in lanes.iter_mut().zip(&*burst) {
-            *lane = self.classify(snapshot, origin, packet);
+            self.classify(snapshot, origin, packet, lane);
         }
         for (lane, _) in lanes.iter_mut().zip(&*burst) {
             if let Step::Transport(guess) = &mut lane.step {
@@ -189,35 +190,45 @@ impl Pipeline {
         self.lanes = lanes;
     }
 
+    /// Fills the lane of a packet. Once a verdict is certain, `parsed` and `hash` no longer count.
     #[inline]
-    fn classify<P: Packet>(&mut self, snapshot: &Snapshot, origin: Origin, packet: &P) -> Lane {
-        let decided = |verdict| Lane { parsed: Parsed::default(), hash: 0, step: Step::Decided(verdict) };
+    fn classify<P: Packet>(&self, snapshot: &Snapshot, origin: Origin, packet: &P, lane: &mut Lane) {
         let port = packet.port();
-        let Some(info) = snapshot.ports.get(usize::from(port.0)) else {
-            return decided(Verdict::Drop(DropReason::NoPort));
-        };
         let received = packet.received();
-        let parsed = match parse(packet.bytes(), packet.total_len(), received, info.mac) {
-            Ok(parsed) => parsed,
-            Err(reason) => return decided(Verdict::Drop(reason)),
+        let Some(info) = snapshot.ports.get(usize::from(port.0)) else {
+            lane.step = Step::Decided(Verdict::Drop(DropReason::NoPort));
+            return;
         };
-        let is_transport = match parsed.content {
-            Content::Other => return decided(Verdict::Kernel(port)),
-            Content::EchoRequest => return Lane { parsed, hash: 0, step: Step::Icmp },
-            Content::IcmpError { .. } => false,
-            Content::Transport => true,
-        };
-        let rss_hash = received.rss_hash.filter(|_| is_transport);
-        match snapshot.steering.owner(snapshot, &parsed.key, rss_hash) {
-            Some(owner) if owner != self.worker && origin == Origin::Port => {
-                return decided(Verdict::HandOver(owner));
-            }
-            Some(owner) if owner != self.worker => return decided(Verdict::Drop(DropReason::HandOverLoop)),
-            _ => {}
+        if let Err(reason) = lane.parsed.read(packet.bytes(), packet.total_len(), received, info.mac) {
+            lane.step = Step::Decided(Verdict::Drop(reason));
+            return;
         }
-        let hash = self.hasher.hash(&parsed.key);
-        self.table.prefetch(hash);
-        Lane { parsed, hash, step: if is_transport { Step::Transport(None) } else { Step::Icmp } }
+        let is_transport = match lane.parsed.content {
+            Content::Transport => true,
+            Content::IcmpError { .. } => false,
+            Content::EchoRequest => {
+                lane.step = Step::Icmp;
+                return;
+            }
+            Content::Other => {
+                lane.step = Step::Decided(Verdict::Kernel(port));
+                return;
+            }
+        };
+        if !matches!(*snapshot.steering, Steering::Single) {
+            let rss_hash = received.rss_hash.filter(|_| is_transport);
+            let owner = snapshot.steering.owner(snapshot, &lane.parsed.key, rss_hash);
+            if let Some(owner) = owner.filter(|&owner| owner != self.worker) {
+                lane.step = Step::Decided(match origin {
+                    Origin::Port => Verdict::HandOver(owner),
+                    Origin::Worker => Verdict::Drop(DropReason::HandOverLoop),
+                });
+                return;
+            }
+        }
+        lane.hash = self.hasher.hash(&lane.parsed.key);
+        self.table.prefetch(lane.hash);
+        lane.step = if is_transport { Step::Transport(None) } else { Step::Icmp };
     }
 
     #[inline]

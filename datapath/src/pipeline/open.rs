@@ -113,17 +113,9 @@ impl Pipeline {
             Ok(entry) => entry,
             Err(reason) => return Verdict::Drop(reason),
         };
-        let octets = u64::from(parsed.length);
-        if let Some(row) = self.counters.service(slot.0) {
-            row[ServiceCounter::PacketsIn as usize] += 1;
-            row[ServiceCounter::BytesIn as usize] += octets;
-        }
-        if let Some(row) = self.counters.backend(backend_id.slot) {
-            row[BackendCounter::PacketsIn as usize] += 1;
-            row[BackendCounter::BytesIn as usize] += octets;
-        }
+        self.count_in(&entry, parsed);
         let to = answer_key(snapshot, service, backend, &entry).map(FlowKey::reversed);
-        send(snapshot, packet, parsed, to.as_ref(), &next_hop)
+        send(snapshot, packet, parsed, to.as_ref(), next_hop)
     }
 
     /// A local address and port that no flow to the same backend endpoint has and whose answers this worker owns.
@@ -158,7 +150,7 @@ impl Pipeline {
             }
             let answer_hash = self.hasher.hash(&answer);
             let taken = self.table.find(answer_hash, |other, direction| {
-                direction == Direction::Reverse && belongs(snapshot, other, direction, &answer)
+                direction == Direction::Reverse && belongs(snapshot, other, direction, &answer).is_some()
             });
             if taken.is_none() {
                 self.enter(entry, hash, Some(answer_hash)).ok_or(DropReason::FlowTableFull)?;
@@ -183,11 +175,11 @@ impl Pipeline {
     ) -> Result<Entry, DropReason> {
         let answer = answer_key(snapshot, service, backend, &entry).ok_or(DropReason::NoFlow)?;
         let answer_hash = self.hasher.hash(&answer);
-        if let Some((other, _)) = self.find(snapshot, now, &answer, answer_hash, None) {
-            if !self.table.entry(other).is_some_and(|other| other.state.is_over()) {
+        if let Some(other) = self.find(snapshot, now, &answer, answer_hash, None) {
+            if !other.entry.state.is_over() {
                 return Err(DropReason::NatAmbiguous);
             }
-            self.close(other);
+            self.close(other.id);
         }
         self.enter(entry, hash, Some(answer_hash)).ok_or(DropReason::FlowTableFull)?;
         Ok(entry)

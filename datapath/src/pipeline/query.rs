@@ -78,8 +78,8 @@ impl Pipeline {
         match query.question {
             FlowQuestion::Lookup(key) => {
                 let hash = self.hasher.hash(&key);
-                let found =
-                    self.table.find(hash, |entry, direction| belongs(snapshot, entry, direction, &key));
+                let is_it = |entry: &Entry, direction| belongs(snapshot, entry, direction, &key).is_some();
+                let found = self.table.find(hash, is_it);
                 let view = found.and_then(|(id, _)| self.view(snapshot, now, id));
                 query.flows.extend(view.filter(|_| query.flows.capacity() > 0));
             }

@@ -14,20 +14,35 @@ use crate::snapshot::{Backend, Mode, NextHopId, Service, Snapshot};
 use crate::time::Time;
 use crate::wire::tcp;
 
-/// True if a packet with this key belongs to the flow, going in this direction. A backend's packets belong only to a
-/// flow of a backend that is still there (its epoch agrees).
+/// A flow that a packet belongs to.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) id: FlowId,
+    pub(super) direction: Direction,
+    /// As it was when it was found.
+    pub(super) entry: Entry,
+    pub(super) service: &'a Service,
+}
+
+/// The service of the flow, if a packet with this key belongs to the flow when it goes in this direction. A backend's
+/// packets belong only to a flow of a backend that is still there (its epoch agrees).
 #[inline]
-pub(super) fn belongs(snapshot: &Snapshot, entry: &Entry, direction: Direction, key: &FlowKey) -> bool {
-    let Some(service) = snapshot.service(entry.service) else { return false };
-    if service.protocol != key.protocol {
-        return false;
-    }
-    match direction {
-        Direction::Forward => entry.client() == key.source && service.vip == key.destination,
-        Direction::Reverse => snapshot.backend(entry.backend).is_some_and(|backend| {
-            answer_key(snapshot, service, backend, entry).is_some_and(|answer| answer == *key)
-        }),
-    }
+pub(super) fn belongs<'a>(
+    snapshot: &'a Snapshot,
+    entry: &Entry,
+    direction: Direction,
+    key: &FlowKey,
+) -> Option<&'a Service> {
+    let service = snapshot.service(entry.service)?;
+    let does = service.protocol == key.protocol
+        && match direction {
+            Direction::Forward => entry.client() == key.source && service.vip == key.destination,
+            Direction::Reverse => {
+                let backend = snapshot.backend(entry.backend)?;
+                answer_key(snapshot, service, backend, entry)? == *key
+            }
+        };
+    does.then_some(service)
 }
 
 /// The tuple of the backend's packets; `None` where they do not come this way.
@@ -70,24 +85,41 @@ fn is_expired(snapshot: &Snapshot, entry: &Entry, now: Time) -> bool {
 impl Pipeline {
     /// Finds the packet's flow, if there is one that has not expired.
     #[inline]
-    pub(super) fn find(
+    pub(super) fn find<'a>(
         &mut self,
-        snapshot: &Snapshot,
+        snapshot: &'a Snapshot,
         now: Time,
         key: &FlowKey,
         hash: u64,
         guess: Option<(FlowId, Direction)>,
-    ) -> Option<(FlowId, Direction)> {
-        let right_guess = guess.filter(|&(id, direction)| {
-            self.table.entry(id).is_some_and(|entry| belongs(snapshot, entry, direction, key))
-        });
-        let (id, direction) = right_guess
-            .or_else(|| self.table.find(hash, |entry, direction| belongs(snapshot, entry, direction, key)))?;
-        if is_expired(snapshot, self.table.entry(id)?, now) {
+    ) -> Option<Found<'a>> {
+        if let Some((id, direction)) = guess
+            && let Some(&entry) = self.table.entry(id)
+            && let Some(service) = belongs(snapshot, &entry, direction, key)
+            && !is_expired(snapshot, &entry, now)
+        {
+            return Some(Found { id, direction, entry, service });
+        }
+        self.search(snapshot, now, key, hash)
+    }
+
+    /// As [`Pipeline::find`], where the guess was wrong.
+    #[cold]
+    fn search<'a>(
+        &mut self,
+        snapshot: &'a Snapshot,
+        now: Time,
+        key: &FlowKey,
+        hash: u64,
+    ) -> Option<Found<'a>> {
+        let is_it = |entry: &Entry, direction| belongs(snapshot, entry, direction, key).is_some();
+        let (id, direction) = self.table.find(hash, is_it)?;
+        let entry = *self.table.entry(id)?;
+        if is_expired(snapshot, &entry, now) {
             self.expire(id);
             return None;
         }
-        Some((id, direction))
+        Some(Found { id, direction, entry, service: snapshot.service(entry.service)? })
     }
 
     #[inline]
@@ -99,50 +131,49 @@ impl Pipeline {
         guess: Option<(FlowId, Direction)>,
     ) -> Verdict {
         let snapshot = turn.snapshot;
-        let key = &lane.parsed.key;
-        let Some((id, direction)) = self.find(snapshot, turn.now, key, lane.hash, guess) else {
+        let parsed = &lane.parsed;
+        let Some(flow) = self.find(snapshot, turn.now, &parsed.key, lane.hash, guess) else {
             return self.unknown(turn, packet, lane);
         };
-        let entry = self.table.entry(id).copied().unwrap_or_default();
-        let Some(service) = snapshot.service(entry.service) else {
-            return Verdict::Drop(DropReason::NoService);
-        };
         self.counters.add(WorkerCounter::Hits, 1);
-        match (direction, snapshot.backend(entry.backend)) {
-            (Direction::Forward, _) if is_syn(&lane.parsed) && entry.state.is_over() => {
-                self.close(id);
-                self.open(turn, packet, lane, entry.service, service)
+        let backend = snapshot.backend(flow.entry.backend);
+        match (flow.direction, backend.filter(|backend| backend.state.keeps_flows(turn.now))) {
+            (Direction::Forward, _) if is_syn(parsed) && flow.entry.state.is_over() => {
+                self.close(flow.id);
+                self.open(turn, packet, lane, flow.entry.service, flow.service)
             }
-            (Direction::Forward, Some(backend)) if backend.state.keeps_flows(turn.now) => {
-                self.deliver_to_backend(turn, packet, &lane.parsed, id, &entry, service, backend)
+            (Direction::Forward, Some(backend)) => {
+                self.deliver_to_backend(turn, packet, parsed, &flow, backend)
             }
-            (Direction::Forward, gone) => self.cut_from_client(turn, packet, lane, id, &entry, service, gone),
-            (Direction::Reverse, Some(backend)) if backend.state.keeps_flows(turn.now) => {
-                self.deliver_to_client(turn, packet, &lane.parsed, id, &entry, service)
-            }
-            (Direction::Reverse, gone) => {
-                self.cut_from_backend(turn, packet, &lane.parsed, id, &entry, service, gone)
-            }
+            (Direction::Forward, None) => self.cut_from_client(turn, packet, lane, &flow, backend),
+            (Direction::Reverse, Some(_)) => self.deliver_to_client(turn, packet, parsed, &flow),
+            (Direction::Reverse, None) => self.cut_from_backend(turn, packet, parsed, &flow),
         }
     }
 
     /// Sends a client's packet to the flow's backend.
     #[inline]
-    #[expect(clippy::too_many_arguments, reason = "everything that was looked up on the way, once")]
-    pub(super) fn deliver_to_backend<A: PacketPool>(
+    fn deliver_to_backend<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         parsed: &Parsed,
-        id: FlowId,
-        entry: &Entry,
-        service: &Service,
+        flow: &Found<'_>,
         backend: &Backend,
     ) -> Verdict {
         let next_hop = match self.way(turn, packet, parsed, backend.next_hop) {
             Ok(next_hop) => next_hop,
             Err(verdict) => return verdict,
         };
+        self.count_in(&flow.entry, parsed);
+        let to = answer_key(turn.snapshot, flow.service, backend, &flow.entry).map(FlowKey::reversed);
+        self.advance(flow, tcp_flags(parsed), to.is_none(), turn.now);
+        send(turn.snapshot, packet, parsed, to.as_ref(), next_hop)
+    }
+
+    /// Counts a client's packet for its service and backend.
+    #[inline]
+    pub(super) fn count_in(&mut self, entry: &Entry, parsed: &Parsed) {
         let octets = u64::from(parsed.length);
         if let Some(row) = self.counters.service(entry.service.0) {
             row[ServiceCounter::PacketsIn as usize] += 1;
@@ -152,9 +183,6 @@ impl Pipeline {
             row[BackendCounter::PacketsIn as usize] += 1;
             row[BackendCounter::BytesIn as usize] += octets;
         }
-        let to = answer_key(turn.snapshot, service, backend, entry).map(FlowKey::reversed);
-        self.advance(id, entry, Direction::Forward, tcp_flags(parsed), to.is_none(), turn.now);
-        send(turn.snapshot, packet, parsed, to.as_ref(), &next_hop)
     }
 
     /// Sends a backend's packet to the flow's client.
@@ -164,10 +192,9 @@ impl Pipeline {
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         parsed: &Parsed,
-        id: FlowId,
-        entry: &Entry,
-        service: &Service,
+        flow: &Found<'_>,
     ) -> Verdict {
+        let entry = &flow.entry;
         let way = turn.snapshot.fib.lookup(entry.client_addr);
         if way.is_none() {
             self.unresolved.push(entry.client_addr, turn.now);
@@ -186,20 +213,21 @@ impl Pipeline {
             row[BackendCounter::BytesOut as usize] += octets;
             row[BackendCounter::Resets as usize] += u64::from(parsed.tcp_flags & tcp::RST != 0);
         }
-        self.advance(id, entry, Direction::Reverse, tcp_flags(parsed), false, turn.now);
+        self.advance(flow, tcp_flags(parsed), false, turn.now);
+        let service = flow.service;
         let to = FlowKey { source: service.vip, destination: entry.client(), protocol: service.protocol };
-        send(turn.snapshot, packet, parsed, Some(&to), &next_hop)
+        send(turn.snapshot, packet, parsed, Some(&to), next_hop)
     }
 
     /// The next hop, if the packet may take it; else what becomes of it.
     #[inline]
-    pub(super) fn way<A: PacketPool>(
+    pub(super) fn way<'a, A: PacketPool>(
         &mut self,
-        turn: &mut Turn<'_, A>,
+        turn: &Turn<'a, A>,
         packet: &mut A::Packet,
         parsed: &Parsed,
         next_hop: Option<NextHopId>,
-    ) -> Result<NextHop, Verdict> {
+    ) -> Result<&'a NextHop, Verdict> {
         let next_hop = next_hop
             .and_then(|id| turn.snapshot.fib.next_hop(id))
             .ok_or(Verdict::Drop(DropReason::NoNextHop))?;
@@ -216,7 +244,7 @@ impl Pipeline {
             let error = IcmpError::TooBig(next_hop.mtu);
             return Err(self.complain(turn, packet, parsed, error, DropReason::TooBig));
         }
-        Ok(*next_hop)
+        Ok(next_hop)
     }
 
     /// Makes the packet an ICMP error to its sender, as often as that is allowed.
@@ -245,22 +273,15 @@ impl Pipeline {
 
     /// Records what a packet says of its flow.
     #[inline]
-    pub(super) fn advance(
-        &mut self,
-        id: FlowId,
-        entry: &Entry,
-        direction: Direction,
-        flags: Option<u8>,
-        one_sided: bool,
-        now: Time,
-    ) {
-        let state = entry.state.after(direction, flags, one_sided);
+    fn advance(&mut self, flow: &Found<'_>, flags: Option<u8>, one_sided: bool, now: Time) {
+        let state = flow.entry.state.after(flow.direction, flags, one_sided);
         let last_seen_ms = now.wrapping_millis();
+        if state == flow.entry.state && last_seen_ms == flow.entry.last_seen_ms {
+            return;
+        }
         if state == FlowState::Free {
-            self.close(id);
-        } else if (state != entry.state || last_seen_ms != entry.last_seen_ms)
-            && let Some(entry) = self.table.entry_mut(id)
-        {
+            self.close(flow.id);
+        } else if let Some(entry) = self.table.entry_mut(flow.id) {
             entry.state = state;
             entry.last_seen_ms = last_seen_ms;
         }
@@ -268,7 +289,7 @@ impl Pipeline {
 }
 
 /// Rewrites the packet for its way out: its tuple becomes `to`, or stays as it is (DSR).
-#[inline]
+#[inline(always)]
 pub(super) fn send<P: Packet>(
     snapshot: &Snapshot,
     packet: &mut P,
