@@ -4,6 +4,7 @@ use evenkeel_config::Config;
 use evenkeel_control::protocol::parse_line;
 
 const README: &str = include_str!("../README.md");
+const EXAMPLE: &str = include_str!("../config/example.toml");
 
 /// The blocks of code in README.md of this language.
 fn blocks(language: &str) -> Vec<&str> {
@@ -16,7 +17,9 @@ fn the_configuration_is_valid() {
     let blocks = blocks("toml");
     assert!(!blocks.is_empty());
     for block in blocks {
-        if let Err(errors) = Config::parse(block, "README.md") {
+        // A piece is to be added to the complete example.
+        let whole = if block.contains("[balancer]") { block } else { &format!("{EXAMPLE}\n{block}") };
+        if let Err(errors) = Config::parse(whole, "README.md") {
             panic!("{errors}");
         }
     }

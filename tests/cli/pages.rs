@@ -115,3 +115,20 @@ fn output_that_cannot_be_written_is_an_error() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).starts_with("error: cannot write to standard output: "), "{}", stderr(&output));
 }
+
+#[test]
+fn the_commands_of_the_readme_are_understood() {
+    let readme = include_str!("../../README.md");
+    let commands = readme.lines().flat_map(|line| line.split(" && ")).filter_map(|line| {
+        let command = line.strip_prefix("evenkeel ")?.split('#').next()?;
+        Some(command.split_whitespace().collect::<Vec<_>>())
+    });
+    let mut count = 0;
+    for command in commands {
+        let output = evenkeel().args(&command).env("EVENKEEL_SOCKET", "/nonexistent/control.sock").output();
+        let output = output.unwrap();
+        assert!(matches!(output.status.code(), Some(3 | 5)), "{command:?}: {}", stderr(&output));
+        count += 1;
+    }
+    assert!(count >= 8, "{count}");
+}
