@@ -101,7 +101,7 @@ impl Control {
             backends: usize::try_from(config.balancer.max_backends).unwrap_or(usize::MAX),
         };
         let fixed = Fixed::new(&config, &ports, workers.len());
-        let desired = DesiredState::new(config, now)?;
+        let desired = DesiredState::new(config, now);
         // Workers begin with all counters zero, whatever slots there will be.
         let slots = Slots::new(bounds).placed(&desired, 1, &Fleet::new(Vec::new()))?;
         let (snapshot, tables) = compile(&desired, &slots, &next_hops.fib, &fixed, &Tables::default(), 1);
@@ -401,6 +401,8 @@ impl Control {
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod reload_tests;
 #[cfg(test)]

@@ -69,12 +69,12 @@ impl Backend {
 
 impl DesiredState {
     /// What a configuration wants at the time `now`.
-    pub(crate) fn new(config: Config, now: Time) -> Result<Self, Refusal> {
+    pub(crate) fn new(config: Config, now: Time) -> Self {
         let mut desired = Self { services: Vec::new(), next_id: 0, config: Arc::new(config) };
-        for service in desired.config.services.clone() {
-            desired = desired.with_service(from_file(&service), now)?;
+        for service in &Arc::clone(&desired.config).services {
+            desired.push_service(from_file(service), now);
         }
-        Ok(desired)
+        desired
     }
 
     /// What is wanted of whoever follows the kernel.
@@ -96,15 +96,11 @@ impl DesiredState {
 
     /// With a service more.
     pub(crate) fn with_service(&self, wanted: NewService, now: Time) -> Result<Self, Refusal> {
+        self.check_new_service(&wanted)?;
         let mut desired = self.clone();
-        desired.check_service(&wanted)?;
-        let id = desired.new_id();
-        let NewService { name, vip, protocol, mode, maglev_table, backends } = wanted;
-        desired.services.push(Service { id, name, vip, protocol, mode, maglev_table, backends: Vec::new() });
-        for (at, backend) in backends.iter().enumerate() {
-            let service = desired.services.len() - 1;
-            desired.push_backend(service, backend, now, &format!("backends[{at}]."))?;
-        }
+        desired.push_service(wanted, now);
+        let field_of = |path: &str| path.replace("backend[", "backends[");
+        desired.check_together(desired.services.len() - 1, field_of, "vip")?;
         Ok(desired)
     }
 
@@ -124,8 +120,10 @@ impl DesiredState {
         now: Time,
     ) -> Result<Self, Refusal> {
         let at = self.position(service)?;
+        Self::check_new_backend(&self.services[at], backend)?;
         let mut desired = self.clone();
-        desired.push_backend(at, backend, now, "")?;
+        desired.push_backend(at, backend, now);
+        desired.check_together(at, |_| "backend".to_owned(), "backend")?;
         Ok(desired)
     }
 
@@ -187,7 +185,7 @@ impl DesiredState {
         backend: SocketAddr,
         weight: u32,
     ) -> Result<Self, Refusal> {
-        checks::weight(weight, "weight")?;
+        checks::weight(weight).map_err(|(kind, message)| Refusal::new(kind, message).field("weight"))?;
         self.with_changed(service, backend, |backend| backend.weight = weight)
     }
 
@@ -243,14 +241,16 @@ impl DesiredState {
         Ok((at, place))
     }
 
-    fn push_backend(
-        &mut self,
-        service: usize,
-        wanted: &BackendSpec,
-        now: Time,
-        path: &str,
-    ) -> Result<(), Refusal> {
-        self.check_backend(&self.services[service], wanted, path)?;
+    fn push_service(&mut self, wanted: NewService, now: Time) {
+        let id = self.new_id();
+        let NewService { name, vip, protocol, mode, maglev_table, backends } = wanted;
+        self.services.push(Service { id, name, vip, protocol, mode, maglev_table, backends: Vec::new() });
+        for backend in &backends {
+            self.push_backend(self.services.len() - 1, backend, now);
+        }
+    }
+
+    fn push_backend(&mut self, service: usize, wanted: &BackendSpec, now: Time) {
         let state = match wanted.state.unwrap_or_default() {
             config::BackendState::Active => BackendState::Active,
             config::BackendState::Draining => {
@@ -261,7 +261,6 @@ impl DesiredState {
         let weight = wanted.weight.unwrap_or(config::Backend::WEIGHT);
         let id = self.new_id();
         self.services[service].backends.push(Backend { id, address: wanted.address, weight, state });
-        Ok(())
     }
 
     fn new_id(&mut self) -> Id {

@@ -97,6 +97,8 @@ pub(crate) struct SimWorker {
     pub(crate) alive: bool,
     pub(crate) stopped: bool,
     counters: Counters,
+    /// A reply that the ring had no room for.
+    unanswered: Option<Reply>,
 }
 
 impl SimWorker {
@@ -116,12 +118,20 @@ impl SimWorker {
             alive: true,
             stopped: false,
             counters: Counters::new(bounds),
+            unanswered: None,
         }
     }
 
     /// Takes every command, unless it is stuck.
     pub(crate) fn turn(&mut self) {
-        while let Some(command) = self.alive.then(|| self.handle.commands.pop()).flatten() {
+        while self.alive {
+            if let Some(reply) = self.unanswered.take() {
+                self.unanswered = self.handle.replies.push(reply).err();
+                if self.unanswered.is_some() {
+                    return;
+                }
+            }
+            let Some(command) = self.handle.commands.pop() else { return };
             let reply = match command {
                 Command::Adopt(snapshot) => {
                     let generation = snapshot.generation;
@@ -146,7 +156,7 @@ impl SimWorker {
                     return;
                 }
             };
-            assert!(self.handle.replies.push(reply).is_ok(), "the ring of replies is full");
+            self.unanswered = Some(reply);
         }
     }
 

@@ -22,9 +22,9 @@ impl DesiredState {
         file.full_nat.local_addresses.clone_from(&self.config.full_nat.local_addresses);
         let mut desired = Self { config: Arc::new(file), services: Vec::new(), next_id: self.next_id };
         let mut report = ReloadReport { settings_changed, ..ReloadReport::default() };
-        for wanted in desired.config.services.clone() {
-            let old = self.services.iter().find(|old| same_service(old, &wanted));
-            desired = desired.with_service(from_file(&wanted), now)?;
+        for wanted in &Arc::clone(&desired.config).services {
+            let old = self.services.iter().find(|old| same_service(old, wanted));
+            desired.push_service(from_file(wanted), now);
             let at = desired.services.len() - 1;
             let service = &mut desired.services[at];
             match old {
