@@ -72,8 +72,8 @@ fn findings(config: &Config, machine: &Machine) -> Vec<Finding> {
     let is_running = UnixStream::connect(socket).is_ok();
     let mut findings = Vec::new();
     if is_running {
-        let what = format!("a balancer already answers at {}; a second one is refused", socket.display());
-        findings.push(Finding::warning(what, format!("evenkeel --socket {} stop", socket.display())));
+        let what = format!("a balancer already runs, at {}", socket.display());
+        findings.push(Finding::note(what, format!("evenkeel --socket {} reload", socket.display())));
     } else {
         findings.extend(huge_pages(config, machine));
         findings.extend(config.ports.iter().filter_map(|port| twin(port, machine)));
@@ -82,6 +82,7 @@ fn findings(config: &Config, machine: &Machine) -> Vec<Finding> {
     findings.extend(config.ports.iter().flat_map(|port| devices(config, port, machine)));
     findings.extend(local_ports(config, machine));
     findings.extend(rights(config, machine));
+    findings.dedup(); // the devices of a group may lack the same interface
     findings
 }
 
@@ -170,7 +171,7 @@ fn device(config: &Config, port: &Port, device: &str, machine: &Machine) -> Opti
     let uses_kernel = device.starts_with("net_af_") || device.starts_with("eth_af_");
     let interface = device.split(',').find_map(|part| part.strip_prefix("iface=")).filter(|_| uses_kernel)?;
     if !machine.has_interface(interface) {
-        let what = format!("port {name}: there is no interface `{interface}` for {address}");
+        let what = format!("port {name}: there is no interface `{interface}`");
         Some(Finding::warning(what, format!("ip link add {interface} type veth peer name {name}-peer")))
     } else if !machine.is_up(interface) {
         let what = format!("port {name}: interface `{interface}` is down");

@@ -116,12 +116,13 @@ fn each_thing_that_is_missing_is_named_with_what_mends_it() {
 #[test]
 fn devices_that_are_not_there_are_found() {
     let machine = ready("devices");
-    let afx = "device = [\"net_af_xdp0,iface=ek-lan,start_queue=0\"]";
+    let afx =
+        r#"device = ["net_af_xdp0,iface=ek-lan,start_queue=0", "net_af_xdp1,iface=ek-lan,start_queue=1"]"#;
     machine.file("proc/self/status", "CapEff:\t0000000000001000\nCpus_allowed_list:\t0-1\n");
     assert_eq!(
-        texts(&config("workers = [0]", afx), &machine.0),
+        texts(&config("workers = [0, 1]", afx), &machine.0),
         [
-            "Warning: port wan: there is no interface `ek-lan` for net_af_xdp0: \
+            "Warning: port wan: there is no interface `ek-lan`: \
              ip link add ek-lan type veth peer name wan-peer",
             "Warning: af_xdp locks 75520 KiB of memory, and 8192 KiB are allowed: ulimit -l 75520",
         ]

@@ -255,4 +255,17 @@ mod tests {
             assert_eq!(read(bytes).unwrap_err().to_string(), message);
         }
     }
+
+    #[test]
+    fn every_cut_and_every_changed_octet_ends_in_records_or_an_error() {
+        let good = file(NANOSECONDS, 1, true, &[(1, 0, 3, b"abc"), (2, 9, 5, b"fghij")]);
+        for at in 0..good.len() {
+            assert!(read(&good[..at]).map_or(true, |records| records.len() < 2));
+            for bit in 0..8 {
+                let mut changed = good.clone();
+                changed[at] ^= 1 << bit;
+                assert!(read(&changed).map_or(true, |records| records.len() <= 2));
+            }
+        }
+    }
 }

@@ -136,9 +136,14 @@ fn thread(
             return;
         }
     };
+    let commands = Arc::clone(&handle.commands);
     let worker = Worker::new(handle, pipeline, queues, pool, links, Arc::new(Snapshot::default()));
     let _ = begun.send(Ok(()));
     drop(begun);
+    // The first command is the first snapshot, or to stop: no packet that waits is dropped for want of one.
+    while commands.is_empty() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     worker.run(idle);
 }
 

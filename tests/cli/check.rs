@@ -33,7 +33,7 @@ fn a_valid_file_ends_with_0_and_what_the_machine_lacks() {
     let output = run(["check".as_ref(), file.as_os_str()]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let text = stdout(&output);
-    let expected = "warning: port wan: there is no interface `ek-none` for net_af_packet0\n  \
+    let expected = "warning: port wan: there is no interface `ek-none`\n  \
                     mend: ip link add ek-none type veth peer name wan-peer\n";
     assert!(text.contains(expected), "{text}");
     assert!(text.contains("valid: 1 worker, 1 port, 1 service; "), "{text}");

@@ -6,4 +6,6 @@ mod check;
 mod client;
 mod pages;
 mod replay;
+#[cfg(feature = "dpdk")]
+mod run;
 mod support;
