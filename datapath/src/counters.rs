@@ -141,94 +141,90 @@ pub struct Bounds {
     pub backends: usize,
 }
 
+/// The counters of one service or backend: one cache line, by [`ServiceCounter`] or [`BackendCounter`].
+pub type Row = [u64; 8];
+
+const ROW: usize = size_of::<Row>() / size_of::<u64>();
+const _: () = assert!(ServiceCounter::COUNT <= ROW && BackendCounter::COUNT <= ROW);
+
 /// One worker's own counters: plain memory that nobody else touches.
 #[derive(Clone, Debug)]
 pub struct Counters {
-    words: Vec<u64>,
-    bounds: Bounds,
-    /// Where the next part to publish begins.
+    worker: [u64; WorkerCounter::COUNT],
+    drops: [u64; DropReason::COUNT],
+    services: Vec<Row>,
+    backends: Vec<Row>,
+    /// The row to be published next: services first, then backends.
     next: usize,
 }
 
+/// Where things lie in [`Published`].
 const DROPS_AT: usize = WorkerCounter::COUNT;
-const SERVICES_AT: usize = DROPS_AT + DropReason::COUNT;
-
-impl Bounds {
-    const fn backends_at(self) -> usize {
-        SERVICES_AT + self.services * ServiceCounter::COUNT
-    }
-
-    const fn words(self) -> usize {
-        self.backends_at() + self.backends * BackendCounter::COUNT
-    }
-}
+const ROWS_AT: usize = DROPS_AT + DropReason::COUNT;
 
 impl Counters {
-    /// Words copied by one call of [`Counters::publish`], besides the worker's own, which go every time.
-    pub const PART: usize = 512;
+    /// Rows copied by one call of [`Counters::publish`], besides the worker's own counters, which go every time.
+    pub const PART: usize = 64;
 
     /// All zero.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        Self { words: vec![0; bounds.words()], bounds, next: SERVICES_AT }
+        Self {
+            worker: [0; WorkerCounter::COUNT],
+            drops: [0; DropReason::COUNT],
+            services: vec![[0; ROW]; bounds.services],
+            backends: vec![[0; ROW]; bounds.backends],
+            next: 0,
+        }
     }
 
     /// Counts `n` of `counter`.
     #[inline]
     pub fn add(&mut self, counter: WorkerCounter, n: u64) {
-        self.words[counter as usize] += n;
+        self.worker[counter as usize] += n;
     }
 
     /// Sets a gauge.
     #[inline]
     pub fn set(&mut self, counter: WorkerCounter, value: u64) {
-        self.words[counter as usize] = value;
+        self.worker[counter as usize] = value;
     }
 
     /// What `counter` stands at.
     #[must_use]
     #[inline]
     pub fn value(&self, counter: WorkerCounter) -> u64 {
-        self.words[counter as usize]
+        self.worker[counter as usize]
     }
 
     /// Counts one drop.
     #[inline]
     pub fn dropped(&mut self, reason: DropReason, n: u64) {
-        self.words[DROPS_AT + reason as usize] += n;
+        self.drops[reason as usize] += n;
     }
 
     /// Drops for `reason`.
     #[must_use]
     pub fn drops(&self, reason: DropReason) -> u64 {
-        self.words[DROPS_AT + reason as usize]
+        self.drops[reason as usize]
     }
 
     /// Drops in all.
     #[must_use]
     pub fn total_drops(&self) -> u64 {
-        self.words[DROPS_AT..SERVICES_AT].iter().sum()
+        self.drops.iter().sum()
     }
 
-    /// The counters of the service in `slot`, by [`ServiceCounter`]; a scratch row is never needed, as slots are bounded
-    /// by the builder of snapshots: `None` past the bound.
+    /// The counters of the service in `slot`, by [`ServiceCounter`]; `None` past the bound.
     #[inline]
-    pub fn service(&mut self, slot: u16) -> Option<&mut [u64; ServiceCounter::COUNT]> {
-        if usize::from(slot) >= self.bounds.services {
-            return None;
-        }
-        let at = SERVICES_AT + usize::from(slot) * ServiceCounter::COUNT;
-        self.words.get_mut(at..at + ServiceCounter::COUNT)?.try_into().ok()
+    pub fn service(&mut self, slot: u16) -> Option<&mut Row> {
+        self.services.get_mut(usize::from(slot))
     }
 
     /// The counters of the backend in `slot`, by [`BackendCounter`]; `None` past the bound.
     #[inline]
-    pub fn backend(&mut self, slot: u16) -> Option<&mut [u64; BackendCounter::COUNT]> {
-        if usize::from(slot) >= self.bounds.backends {
-            return None;
-        }
-        let at = self.bounds.backends_at() + usize::from(slot) * BackendCounter::COUNT;
-        self.words.get_mut(at..at + BackendCounter::COUNT)?.try_into().ok()
+    pub fn backend(&mut self, slot: u16) -> Option<&mut Row> {
+        self.backends.get_mut(usize::from(slot))
     }
 
     /// What came in less what went out, was passed on or dropped: zero whenever nothing is under way in the worker
@@ -243,23 +239,30 @@ impl Counters {
             - i128::from(self.total_drops())
     }
 
-    /// Copies the worker's own counters and drops, and the next [`Counters::PART`] words of the others.
+    /// Copies the worker's own counters and drops, and the next [`Counters::PART`] rows of the others.
     pub fn publish(&mut self, published: &Published) {
-        published.store(0, &self.words[..SERVICES_AT]);
-        let end = (self.next + Self::PART).min(self.words.len());
-        published.store(self.next, &self.words[self.next..end]);
-        if end == self.words.len() {
+        let end = self.next + Self::PART;
+        self.publish_rows(published, self.next, end);
+        self.next = if end >= self.services.len() + self.backends.len() { 0 } else { end };
+        if self.next == 0 {
             published.rounds.fetch_add(1, Release);
-            self.next = SERVICES_AT;
-        } else {
-            self.next = end;
         }
     }
 
     /// Copies everything.
     pub fn publish_all(&self, published: &Published) {
-        published.store(0, &self.words);
+        self.publish_rows(published, 0, usize::MAX);
         published.rounds.fetch_add(1, Release);
+    }
+
+    fn publish_rows(&self, published: &Published, from: usize, to: usize) {
+        published.store(0, &self.worker);
+        published.store(DROPS_AT, &self.drops);
+        for (first, rows) in [(0, &self.services), (self.services.len(), &self.backends)] {
+            let within = |at: usize| at.saturating_sub(first).min(rows.len());
+            let (start, end) = (within(from), within(to));
+            published.store(ROWS_AT + (first + start) * ROW, rows[start..end].as_flattened());
+        }
     }
 }
 
@@ -276,7 +279,9 @@ impl Published {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self {
-            words: std::iter::repeat_with(AtomicU64::default).take(bounds.words()).collect(),
+            words: std::iter::repeat_with(AtomicU64::default)
+                .take(ROWS_AT + (bounds.services + bounds.backends) * ROW)
+                .collect(),
             bounds,
             rounds: AtomicU64::new(0),
         }
@@ -317,7 +322,7 @@ impl Published {
         if usize::from(slot) >= self.bounds.services {
             return 0;
         }
-        self.word(SERVICES_AT + usize::from(slot) * ServiceCounter::COUNT + counter as usize)
+        self.word(ROWS_AT + usize::from(slot) * ROW + counter as usize)
     }
 
     /// A counter of the backend in `slot`; zero past the bound.
@@ -326,6 +331,6 @@ impl Published {
         if usize::from(slot) >= self.bounds.backends {
             return 0;
         }
-        self.word(self.bounds.backends_at() + usize::from(slot) * BackendCounter::COUNT + counter as usize)
+        self.word(ROWS_AT + (self.bounds.services + usize::from(slot)) * ROW + counter as usize)
     }
 }

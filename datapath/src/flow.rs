@@ -41,6 +41,23 @@ pub enum Direction {
 }
 
 impl FlowState {
+    /// How many states there are.
+    pub const COUNT: usize = 10;
+
+    /// All of them, in order of their number.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Free,
+        Self::Handshake,
+        Self::Established,
+        Self::ClientClosed,
+        Self::BackendClosed,
+        Self::Closed,
+        Self::OneWay,
+        Self::TwoWay,
+        Self::ClientReset,
+        Self::BackendReset,
+    ];
+
     /// The state of a new flow whose first packet has these TCP `flags` (`None` for UDP).
     #[must_use]
     pub const fn at_first(flags: Option<u8>) -> Self {

@@ -16,7 +16,7 @@ use std::io;
 
 use crate::flow::{Direction, FlowState};
 use crate::key::{Addr, Endpoint};
-use crate::machine::{Region, prefetch};
+use crate::machine::{Region, equal_lanes, prefetch};
 use crate::snapshot::{BackendId, ServiceSlot};
 use crate::time::Time;
 
@@ -98,11 +98,8 @@ impl Bucket {
     /// Bit i: slot i holds `tag`.
     #[inline]
     fn matches(&self, tag: u16) -> u32 {
-        let mut mask = 0;
-        for (index, other) in self.tags.iter().enumerate() {
-            mask |= u32::from(*other == tag) << index;
-        }
-        mask
+        let [first @ .., ninth, tenth] = &self.tags;
+        equal_lanes(first, tag) | u32::from(*ninth == tag) << 8 | u32::from(*tenth == tag) << 9
     }
 
     fn used(&self) -> u32 {

@@ -107,6 +107,25 @@ pub fn prefetch<T>(target: &T) {
     let _ = target;
 }
 
+/// Bit i is set where lane i of `lanes` equals `value`.
+#[must_use]
+#[inline]
+pub fn equal_lanes(lanes: &[u16; 8], value: u16) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has SSE2, and the load is of 16 octets, aligned or not, that `lanes` owns.
+    unsafe {
+        use core::arch::x86_64::{
+            _mm_cmpeq_epi16, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set1_epi16,
+            _mm_setzero_si128,
+        };
+        let lanes = _mm_loadu_si128(core::ptr::from_ref(lanes).cast());
+        let equal = _mm_cmpeq_epi16(lanes, _mm_set1_epi16(value.cast_signed()));
+        _mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128())).cast_unsigned()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    (0..).zip(lanes).fold(0, |mask, (index, lane)| mask | u32::from(*lane == value) << index)
+}
+
 /// `CLOCK_MONOTONIC`, which all threads and processes of the machine agree on; no system call where the vDSO has it.
 #[must_use]
 pub fn now() -> Time {
@@ -149,6 +168,12 @@ mod tests {
         assert!(region.iter().all(|&value| value == 7));
         region[999] = 8;
         assert_eq!(region.last(), Some(&8));
+    }
+
+    #[test]
+    fn equal_lanes_are_those_that_are_equal() {
+        assert_eq!(equal_lanes(&[7, 0, 7, 0xffff, 1, 0x0707, 700, 7], 7), 0b1000_0101);
+        assert_eq!(equal_lanes(&[0x8000; 8], 0x8000), 0xff);
     }
 
     #[test]

@@ -170,9 +170,14 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
+    /// How long a flow may be silent, in milliseconds, by the number of its state.
+    #[must_use]
+    pub fn by_state(&self) -> [u32; FlowState::COUNT] {
+        FlowState::ALL.map(|state| self.of(state))
+    }
+
     /// How long a flow in `state` may be silent, in milliseconds.
     #[must_use]
-    #[inline]
     pub const fn of(&self, state: FlowState) -> u32 {
         match state {
             FlowState::Free => 0,

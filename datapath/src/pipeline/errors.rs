@@ -26,7 +26,7 @@ impl Pipeline {
         if lane.parsed.ttl <= 1 {
             return Verdict::Drop(DropReason::TtlExceeded);
         }
-        let Some(flow) = self.find(snapshot, turn.now, key, lane.hash, None) else {
+        let Some(flow) = self.find(turn, key, lane.hash) else {
             return self.error_without_flow(turn, packet, lane);
         };
         let backend = snapshot.backend(flow.entry.backend);

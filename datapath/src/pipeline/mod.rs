@@ -16,7 +16,7 @@ mod transport;
 use std::io;
 
 use crate::counters::{Bounds, Counters, DropReason, WorkerCounter};
-use crate::flow::Direction;
+use crate::flow::{Direction, FlowState};
 use crate::flow_table::{FlowId, FlowTable};
 use crate::hash::{FlowHasher, Random};
 use crate::icmp::answer_echo;
@@ -85,6 +85,8 @@ pub struct Pipeline {
 struct Lane {
     parsed: Parsed,
     hash: u64,
+    /// The flow that the packet most likely belongs to.
+    guess: Option<(FlowId, Direction)>,
     step: Step,
 }
 
@@ -92,8 +94,8 @@ struct Lane {
 enum Step {
     /// There is nothing left to find out.
     Decided(Verdict),
-    /// TCP or UDP of this worker, and perhaps the flow.
-    Transport(Option<(FlowId, Direction)>),
+    /// TCP or UDP of this worker.
+    Transport,
     /// An ICMP message that may concern the datapath.
     Icmp,
 }
@@ -102,6 +104,8 @@ enum Step {
 struct Turn<'a, A: PacketPool> {
     snapshot: &'a Snapshot,
     now: Time,
+    /// By state of a flow: how long it may be silent.
+    idle_limits_ms: [u32; FlowState::COUNT],
     pool: &'a mut A,
     originated: &'a mut Vec<(A::Packet, PortId)>,
 }
@@ -137,11 +141,8 @@ impl Pipeline {
     /// Not enough memory.
     pub fn new(config: &PipelineConfig) -> io::Result<Self> {
         let mut random = Random::new(config.seed ^ (u64::from(config.worker.0) << 56));
-        let lane = Lane {
-            parsed: Parsed::default(),
-            hash: 0,
-            step: Step::Decided(Verdict::Drop(DropReason::NoPort)),
-        };
+        let step = Step::Decided(Verdict::Drop(DropReason::NoPort));
+        let lane = Lane { parsed: Parsed::default(), hash: 0, guess: None, step };
         Ok(Self {
             worker: config.worker,
             table: FlowTable::new(config.flows)?,
@@ -178,12 +179,13 @@ impl Pipeline {
             self.classify(snapshot, origin, packet, lane);
         }
         for (lane, _) in lanes.iter_mut().zip(&*burst) {
-            if let Step::Transport(guess) = &mut lane.step {
-                *guess = self.table.guess(lane.hash);
+            if let Step::Transport = lane.step {
+                lane.guess = self.table.guess(lane.hash);
             }
         }
         outcome.verdicts.clear();
-        let mut turn = Turn { snapshot, now, pool, originated: &mut outcome.originated };
+        let idle_limits_ms = snapshot.timeouts.by_state();
+        let mut turn = Turn { snapshot, now, idle_limits_ms, pool, originated: &mut outcome.originated };
         for (lane, packet) in lanes.iter().zip(burst) {
             outcome.verdicts.push(self.decide(&mut turn, packet, lane));
         }
@@ -228,7 +230,7 @@ impl Pipeline {
         }
         lane.hash = self.hasher.hash(&lane.parsed.key);
         self.table.prefetch(lane.hash);
-        lane.step = if is_transport { Step::Transport(None) } else { Step::Icmp };
+        lane.step = if is_transport { Step::Transport } else { Step::Icmp };
     }
 
     #[inline]
@@ -239,11 +241,13 @@ impl Pipeline {
         lane: &Lane,
     ) -> Verdict {
         let parsed = &lane.parsed;
-        let verdict = match (lane.step, parsed.content) {
-            (Step::Decided(verdict), _) => verdict,
-            (Step::Transport(guess), _) => self.transport(turn, packet, lane, guess),
-            (Step::Icmp, Content::IcmpError { l3, l4 }) => self.icmp_error(turn, packet, lane, (l3, l4)),
-            (Step::Icmp, _) => self.echo(turn, packet, parsed),
+        let verdict = match lane.step {
+            Step::Transport => self.transport(turn, packet, lane),
+            Step::Decided(verdict) => verdict,
+            Step::Icmp => match parsed.content {
+                Content::IcmpError { l3, l4 } => self.icmp_error(turn, packet, lane, (l3, l4)),
+                _ => self.echo(turn, packet, parsed),
+            },
         };
         match verdict {
             Verdict::Kernel(_) if !self.to_kernel.allows(turn.snapshot.limits.to_kernel, turn.now) => {

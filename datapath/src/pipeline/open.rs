@@ -106,7 +106,7 @@ impl Pipeline {
         };
         let opened = match service.mode {
             Mode::FullNat => self.open_full_nat(snapshot, lane.hash, entry, service, backend),
-            Mode::Nat => self.open_nat(snapshot, turn.now, lane.hash, entry, service, backend),
+            Mode::Nat => self.open_nat(turn, lane.hash, entry, service, backend),
             Mode::DsrMac => Ok(self.open_dsr(lane.hash, entry)),
         };
         let entry = match opened {
@@ -164,18 +164,17 @@ impl Pipeline {
         Err(DropReason::NoLocalPort)
     }
 
-    fn open_nat(
+    fn open_nat<A: PacketPool>(
         &mut self,
-        snapshot: &Snapshot,
-        now: Time,
+        turn: &Turn<'_, A>,
         hash: u64,
         entry: Entry,
         service: &Service,
         backend: &Backend,
     ) -> Result<Entry, DropReason> {
-        let answer = answer_key(snapshot, service, backend, &entry).ok_or(DropReason::NoFlow)?;
+        let answer = answer_key(turn.snapshot, service, backend, &entry).ok_or(DropReason::NoFlow)?;
         let answer_hash = self.hasher.hash(&answer);
-        if let Some(other) = self.find(snapshot, now, &answer, answer_hash, None) {
+        if let Some(other) = self.find(turn, &answer, answer_hash) {
             if !other.entry.state.is_over() {
                 return Err(DropReason::NatAmbiguous);
             }

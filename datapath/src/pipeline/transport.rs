@@ -77,49 +77,37 @@ pub(super) fn is_syn(parsed: &Parsed) -> bool {
     parsed.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
 }
 
-#[inline]
-fn is_expired(snapshot: &Snapshot, entry: &Entry, now: Time) -> bool {
-    entry.idle_ms(now) > snapshot.timeouts.of(entry.state)
-}
-
 impl Pipeline {
-    /// Finds the packet's flow, if there is one that has not expired.
+    /// The guessed flow, if it is the packet's and has not expired.
     #[inline]
-    pub(super) fn find<'a>(
-        &mut self,
-        snapshot: &'a Snapshot,
-        now: Time,
+    fn verified<'a, A: PacketPool>(
+        &self,
+        turn: &Turn<'a, A>,
         key: &FlowKey,
-        hash: u64,
         guess: Option<(FlowId, Direction)>,
     ) -> Option<Found<'a>> {
-        if let Some((id, direction)) = guess
-            && let Some(&entry) = self.table.entry(id)
-            && let Some(service) = belongs(snapshot, &entry, direction, key)
-            && !is_expired(snapshot, &entry, now)
-        {
-            return Some(Found { id, direction, entry, service });
-        }
-        self.search(snapshot, now, key, hash)
+        let (id, direction) = guess?;
+        let entry = *self.table.entry(id)?;
+        let service = belongs(turn.snapshot, &entry, direction, key)?;
+        let is_alive = entry.idle_ms(turn.now) <= turn.idle_limits_ms[entry.state as usize];
+        is_alive.then_some(Found { id, direction, entry, service })
     }
 
-    /// As [`Pipeline::find`], where the guess was wrong.
-    #[cold]
-    fn search<'a>(
+    /// Finds the packet's flow, if there is one that has not expired.
+    pub(super) fn find<'a, A: PacketPool>(
         &mut self,
-        snapshot: &'a Snapshot,
-        now: Time,
+        turn: &Turn<'a, A>,
         key: &FlowKey,
         hash: u64,
     ) -> Option<Found<'a>> {
+        let snapshot = turn.snapshot;
         let is_it = |entry: &Entry, direction| belongs(snapshot, entry, direction, key).is_some();
         let (id, direction) = self.table.find(hash, is_it)?;
-        let entry = *self.table.entry(id)?;
-        if is_expired(snapshot, &entry, now) {
+        let found = self.verified(turn, key, Some((id, direction)));
+        if found.is_none() {
             self.expire(id);
-            return None;
         }
-        Some(Found { id, direction, entry, service: snapshot.service(entry.service)? })
+        found
     }
 
     #[inline]
@@ -128,26 +116,49 @@ impl Pipeline {
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         lane: &Lane,
-        guess: Option<(FlowId, Direction)>,
     ) -> Verdict {
-        let snapshot = turn.snapshot;
+        match self.verified(turn, &lane.parsed.key, lane.guess) {
+            Some(flow) => self.known(turn, packet, lane, &flow),
+            None => self.not_as_guessed(turn, packet, lane),
+        }
+    }
+
+    #[cold]
+    fn not_as_guessed<A: PacketPool>(
+        &mut self,
+        turn: &mut Turn<'_, A>,
+        packet: &mut A::Packet,
+        lane: &Lane,
+    ) -> Verdict {
+        match self.find(turn, &lane.parsed.key, lane.hash) {
+            Some(flow) => self.known(turn, packet, lane, &flow),
+            None => self.unknown(turn, packet, lane),
+        }
+    }
+
+    /// A packet of a known flow.
+    #[inline(always)]
+    fn known<A: PacketPool>(
+        &mut self,
+        turn: &mut Turn<'_, A>,
+        packet: &mut A::Packet,
+        lane: &Lane,
+        flow: &Found<'_>,
+    ) -> Verdict {
         let parsed = &lane.parsed;
-        let Some(flow) = self.find(snapshot, turn.now, &parsed.key, lane.hash, guess) else {
-            return self.unknown(turn, packet, lane);
-        };
         self.counters.add(WorkerCounter::Hits, 1);
-        let backend = snapshot.backend(flow.entry.backend);
+        let backend = turn.snapshot.backend(flow.entry.backend);
         match (flow.direction, backend.filter(|backend| backend.state.keeps_flows(turn.now))) {
             (Direction::Forward, _) if is_syn(parsed) && flow.entry.state.is_over() => {
                 self.close(flow.id);
                 self.open(turn, packet, lane, flow.entry.service, flow.service)
             }
             (Direction::Forward, Some(backend)) => {
-                self.deliver_to_backend(turn, packet, parsed, &flow, backend)
+                self.deliver_to_backend(turn, packet, parsed, flow, backend)
             }
-            (Direction::Forward, None) => self.cut_from_client(turn, packet, lane, &flow, backend),
-            (Direction::Reverse, Some(_)) => self.deliver_to_client(turn, packet, parsed, &flow),
-            (Direction::Reverse, None) => self.cut_from_backend(turn, packet, parsed, &flow),
+            (Direction::Forward, None) => self.cut_from_client(turn, packet, lane, flow, backend),
+            (Direction::Reverse, Some(_)) => self.deliver_to_client(turn, packet, parsed, flow),
+            (Direction::Reverse, None) => self.cut_from_backend(turn, packet, parsed, flow),
         }
     }
 
