@@ -77,7 +77,7 @@ pub fn snapshot(mode: Mode) -> Snapshot {
 }
 
 fn v6(last: u16) -> Addr {
-    Addr(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).octets())
+    Addr::from_octets(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).octets())
 }
 
 /// Client and VIP of flow `number`; different for numbers below 2^24, and in no order that a cache could use.
