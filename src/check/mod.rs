@@ -21,6 +21,8 @@ const IPC_LOCK: u32 = 14;
 /// Octets of pool memory for each packet buffer of the usual size, and what EAL takes besides.
 const MBUF_OCTETS: u64 = 2_360;
 const EAL_OCTETS: u64 = 12 << 20;
+/// Octets of a flow table for each flow, its share of the index included.
+const FLOW_OCTETS: u64 = 64;
 const HUGE_PAGE: u64 = 2 << 20;
 
 /// Drivers that leave a device to DPDK, or share it.
@@ -87,18 +89,28 @@ fn findings(config: &Config, machine: &Machine) -> Vec<Finding> {
 }
 
 fn huge_pages(config: &Config, machine: &Machine) -> Option<Finding> {
-    let needed = u64::from(config.dpdk.mbufs) * MBUF_OCTETS + EAL_OCTETS;
+    let buffers = u64::from(config.dpdk.mbufs) * MBUF_OCTETS + EAL_OCTETS;
+    let workers = u64::try_from(config.balancer.workers.len()).unwrap_or(u64::MAX);
+    let table = (u64::from(config.balancer.flows) * FLOW_OCTETS).next_multiple_of(HUGE_PAGE);
+    let wanted = buffers + workers * table;
     let pages = machine.huge_pages();
-    if !config.dpdk.huge_pages || pages.free >= needed {
+    if !config.dpdk.huge_pages || pages.free >= wanted {
         return None;
     }
-    let pages_needed = needed.div_ceil(HUGE_PAGE);
     let in_use = pages.small.saturating_sub(pages.free_small);
-    let what = format!(
-        "{} packet buffers need {pages_needed} huge pages of 2 MiB, and {} are free",
-        config.dpdk.mbufs, pages.free_small
-    );
-    Some(Finding::warning(what, format!("scripts/hugepages {}", pages_needed + in_use)))
+    let mend = format!("scripts/hugepages {}", wanted.div_ceil(HUGE_PAGE) + in_use);
+    let free = format!("{} MiB of huge pages are free", pages.free >> 20);
+    Some(if pages.free < buffers {
+        let needed = buffers.div_ceil(1 << 20);
+        let what = format!("{} packet buffers need {needed} MiB of huge pages; {free}", config.dpdk.mbufs);
+        Finding::warning(what, mend)
+    } else {
+        let what = format!(
+            "flow tables are faster on huge pages, {} MiB with the packet buffers; {free}",
+            wanted >> 20
+        );
+        Finding::note(what, mend)
+    })
 }
 
 fn twin(port: &Port, machine: &Machine) -> Option<Finding> {

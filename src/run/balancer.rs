@@ -15,6 +15,7 @@ use evenkeel_datapath::snapshot::PortId;
 use evenkeel_datapath::twin::{RunningTwin, Twin, TwinRings};
 use tracing::{info, warn};
 
+use super::affinity::leave_to_workers;
 use super::notify::{State, notify};
 use super::workers::Workers;
 use crate::exit::{Exit, Failure, Outcome};
@@ -32,6 +33,7 @@ pub(crate) fn run(output: &mut Output, file: &Path) -> Outcome {
     info!(version = env!("EVENKEEL_VERSION"), config = %file.display(), "starting");
     // First of all, since a second instance must not touch what the first one uses.
     let socket = ControlSocket::claim(&config.balancer.control_socket).map_err(|error| told(&error))?;
+    leave_to_workers(&config.balancer.workers);
     let eal = Eal::init(&eal_config(&config)).map_err(|error| told(&error))?;
     let pools = pools(&eal, &config)?;
     let Ports { capabilities, queues, monitors } = Ports::open(&eal, &config, &pools)?;

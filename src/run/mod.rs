@@ -1,6 +1,8 @@
 //! `evenkeel run`: the balancer itself, from its configuration to its last packet.
 
 #[cfg(feature = "dpdk")]
+mod affinity;
+#[cfg(feature = "dpdk")]
 mod balancer;
 #[cfg(feature = "dpdk")]
 mod log;
