@@ -50,10 +50,10 @@ pub fn translate<P: Packet>(
         Protocol::Tcp => offload.tcp,
         Protocol::Udp => offload.udp,
     };
-    let way = if recompute {
-        L4Checksum::Whole
-    } else if l4_offload && packet.received().l4_checksum == ChecksumStatus::Good {
+    let way = if l4_offload && (recompute || packet.received().l4_checksum == ChecksumStatus::Good) {
         L4Checksum::Offload
+    } else if recompute {
+        L4Checksum::Whole
     } else {
         L4Checksum::Update
     };
@@ -62,10 +62,14 @@ pub fn translate<P: Packet>(
         .replace_address(&from.destination.addr, &to.destination.addr);
     let bytes = packet.bytes_mut();
     write_addresses(bytes, parsed, to, addresses, offload.ipv4);
-    write_transport(bytes, parsed, to, addresses, way);
-    let asked_l4 = (way == L4Checksum::Offload).then_some(from.protocol);
+    let asked_l4 = write_transport(bytes, parsed, to, addresses, way).then_some(from.protocol);
     let ip_checksum = offload.ipv4 && !parsed.v6;
     if ip_checksum || asked_l4.is_some() {
+        // Without the padding of a short frame: some devices take all that follows the headers for the packet.
+        let end = usize::from(parsed.l3) + usize::from(parsed.length);
+        if bytes.len() > end {
+            packet.truncate(end);
+        }
         packet.set_offload(TransmitOffload {
             l2_len: parsed.l3 as u8,
             l3_len: parsed.l4 - parsed.l3,
@@ -126,13 +130,14 @@ fn write_addresses(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, addresses: S
     }
 }
 
+/// Writes ports and checksum; true where the checksum is left for the device to complete.
 #[inline]
-fn write_transport(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, addresses: Sum, way: L4Checksum) {
+fn write_transport(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, addresses: Sum, way: L4Checksum) -> bool {
     let start = usize::from(parsed.l4);
     let end = usize::from(parsed.l3) + usize::from(parsed.length);
     let end = end.min(bytes.len());
-    let Some(segment) = bytes.get_mut(start..end) else { return };
-    let Some(ports) = segment.first_chunk_mut::<4>() else { return };
+    let Some(segment) = bytes.get_mut(start..end) else { return false };
+    let Some(ports) = segment.first_chunk_mut::<4>() else { return false };
     let [s0, s1] = to.source.port.to_be_bytes();
     let [d0, d1] = to.destination.port.to_be_bytes();
     let [old_s0, old_s1, old_d0, old_d1] = *ports;
@@ -142,9 +147,11 @@ fn write_transport(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, addresses: S
         Protocol::Udp => udp::CHECKSUM,
     };
     let is_udp = parsed.key.protocol == Protocol::Udp;
-    let Some(field) = segment.get(at..).and_then(|rest| rest.first_chunk::<2>()).copied() else { return };
+    let Some(field) = segment.get(at..).and_then(|rest| rest.first_chunk::<2>()).copied() else {
+        return false;
+    };
     if is_udp && field == [0, 0] && !parsed.v6 {
-        return; // the sender chose to have none (RFC 768)
+        return false; // the sender chose to have none (RFC 768)
     }
     let whole_is_here = segment.len() == usize::from(parsed.l4_length());
     let checksum = match way {
@@ -155,7 +162,7 @@ fn write_transport(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, addresses: S
         L4Checksum::Offload => {
             let sum = pseudo_header(parsed, to).folded().to_ne_bytes();
             segment[at..at + 2].copy_from_slice(&sum);
-            return;
+            return true;
         }
         L4Checksum::Whole | L4Checksum::Update => addresses
             .replace_word([old_s0, old_s1], [s0, s1])
@@ -165,6 +172,7 @@ fn write_transport(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, addresses: S
     // In UDP zero means "none", and its other representation is sent instead (RFC 768).
     let checksum = if is_udp && checksum == [0, 0] { [0xff, 0xff] } else { checksum };
     segment[at..at + 2].copy_from_slice(&checksum);
+    false
 }
 
 fn pseudo_header(parsed: &Parsed, to: &FlowKey) -> Sum {

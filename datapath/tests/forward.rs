@@ -365,6 +365,41 @@ fn a_port_that_cannot_be_trusted_has_its_checksums_recomputed() {
 }
 
 #[test]
+fn a_checksum_to_recompute_is_left_to_a_device_that_can() {
+    let mut rig = rig(Mode::FullNat);
+    rig.snapshot.ports[0].recompute_checksums = true;
+    rig.snapshot.ports[1].offload = offload_all();
+    let frame = Frame { link_destination: mac(0x0a), ..Frame::tcp(CLIENT, VIP, SYN) };
+    let sent = rig.put(CLIENT_SIDE, &frame.bytes());
+    assert_eq!(sent.packet.offload.unwrap().l4_checksum, Some(Protocol::Tcp));
+}
+
+#[test]
+fn a_datagram_without_checksum_goes_on_without_one() {
+    let mut rig = rig(Mode::FullNat);
+    rig.snapshot.ports[1].offload = offload_all();
+    let mut bytes = Frame { link_destination: mac(0x0a), ..Frame::udp(CLIENT, VIP) }.bytes();
+    bytes[40..42].copy_from_slice(&[0, 0]);
+    let received = Received { l4_checksum: ChecksumStatus::Good, ..Received::default() };
+    let sent = rig.put_packet(HeapPacket::new(&bytes, CLIENT_SIDE).with_received(received));
+    assert_eq!(sent.verdict, Verdict::Transmit(BACKEND_SIDE));
+    assert_eq!(sent.packet.offload.unwrap().l4_checksum, None);
+    assert_eq!(sent.packet.bytes()[40..42], [0, 0]);
+}
+
+#[test]
+fn padding_is_not_left_to_a_device_that_completes_checksums() {
+    // qemu's e1000e counts it into the IP length when asked for that header's checksum.
+    let mut rig = rig(Mode::FullNat);
+    rig.snapshot.ports[1].offload = offload_all();
+    let mut bytes = Frame { link_destination: mac(0x0a), ..Frame::tcp(CLIENT, VIP, SYN) }.bytes();
+    let unpadded = bytes.len();
+    bytes.resize(60, 0);
+    assert!(unpadded < 60);
+    assert_eq!(rig.put(CLIENT_SIDE, &bytes).packet.bytes().len(), unpadded);
+}
+
+#[test]
 fn a_wrong_l4_checksum_stays_wrong() {
     let mut rig = rig(Mode::FullNat);
     let mut bytes = Frame { link_destination: mac(0x0a), ..Frame::tcp(CLIENT, VIP, SYN) }.bytes();
