@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use evenkeel_control::protocol::{Answer, Request};
+use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
 
@@ -15,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// No answer is longer, flow lists included.
 const MAX_ANSWER: u64 = 256 << 20;
 
-/// Asks the balancer at `socket`; the answer as it came, without its line end, and as it is meant.
-pub(crate) fn ask(socket: &Path, request: &Request) -> Result<(String, Answer), Failure> {
+/// Asks the balancer at `socket`; the answer as it came, without its line end.
+pub(crate) fn ask(socket: &Path, request: &Request) -> Result<String, Failure> {
     let shown = socket.display();
     let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => Failure::Told(
@@ -51,10 +52,30 @@ pub(crate) fn ask(socket: &Path, request: &Request) -> Result<(String, Answer), 
             "the balancer at {shown} broke off amid its answer; its log says more"
         )));
     }
-    let meant = serde_json::from_str(&answer).map_err(|error| {
+    Ok(answer)
+}
+
+/// What the answer to `request` means.
+pub(crate) fn meaning(request: &Request, answer: &str) -> Result<Answer, Failure> {
+    let unreadable = |reason: &str| {
         Failure::new(format!(
-            "cannot read the balancer's answer: {error}; is it of this version? `--json` shows the answer as it is"
+            "cannot read the balancer's answer: {reason}; is it of this version? `--json` shows the answer as it is"
         ))
-    });
-    Ok((answer, meant?))
+    };
+    match serde_json::from_str(answer).map_err(|error| unreadable(&error.to_string()))? {
+        Answer::Done { report: None, .. } if !request.is_change() => {
+            Err(unreadable("it holds no known report"))
+        }
+        answer => Ok(answer),
+    }
+}
+
+/// The exit code that an answer stands for, of whatever version it is.
+pub(crate) fn exit(answer: &str) -> Exit {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    match (answer.get("ok"), answer.get("pending")) {
+        (Some(Value::Bool(true)), _) => Exit::Done,
+        (_, Some(Value::Bool(true))) => Exit::Pending,
+        _ => Exit::Failed,
+    }
 }

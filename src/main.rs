@@ -56,17 +56,14 @@ fn dispatch(cli: &Cli, output: &mut Output) -> Outcome {
 
 /// Asks the running balancer and prints its answer.
 fn ask(cli: &Cli, command: &Ask, output: &mut Output) -> Outcome {
-    let (line, answer) = client::ask(&cli.socket, &requests::request(command))?;
-    let exit = match &answer {
-        Answer::Done { .. } => Exit::Done,
-        Answer::Pending { .. } => Exit::Pending,
-        Answer::Refused(_) => Exit::Failed,
-    };
+    let request = requests::request(command);
+    let line = client::ask(&cli.socket, &request)?;
+    let exit = client::exit(&line);
     if cli.json {
         output.line(&line)?;
         return Ok(exit);
     }
-    match answer {
+    match client::meaning(&request, &line)? {
         Answer::Done { generation, report: Some(report) } => {
             let is_all = matches!(command, Ask::Drops { all: true });
             tables::write(output, generation, &report, is_all)?;

@@ -28,8 +28,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
 ];
 
 /// Where `unsafe` may stand: the raw bindings, the skin over DPDK, and memory.
-const UNSAFE: &[&str] =
-    &["dpdk-sys/", "datapath/src/dpdk/", "datapath/src/dpdk.rs", "datapath/src/machine.rs"];
+const UNSAFE: &[&str] = &["dpdk-sys/", "datapath/src/dpdk/", "datapath/src/machine.rs"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -89,7 +88,8 @@ fn pure_crates_bring_in_nothing_that_is_not() {
 fn unsafe_stands_only_where_the_design_has_it() {
     for (path, source) in sources() {
         let is_allowed = UNSAFE.iter().any(|place| path.starts_with(place));
-        let line = code_lines(&source).position(|line| has_word(&line, "unsafe"));
+        let line = code_lines(&source)
+            .position(|line| has_word(&line, "unsafe") || line.contains("allow(unsafe_code)"));
         if let Some(line) = line.filter(|_| !is_allowed) {
             panic!("{path}:{}: `unsafe` outside {UNSAFE:?}", line + 1);
         }

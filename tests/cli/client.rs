@@ -118,4 +118,10 @@ fn answers_that_cannot_be_read_are_errors() {
         assert_eq!(output.status.code(), Some(1));
         assert!(stderr(&output).contains(message), "{}", stderr(&output));
     }
+    // Another version may report what this one does not know: programs get it all the same.
+    let newer = "{\"ok\":true,\"generation\":1,\"status\":{\"new\":1}}\n";
+    let (_, output) = answered(&["status", "--json"], newer);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), newer));
+    let (_, output) = answered(&["status"], newer);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
 }

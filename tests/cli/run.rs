@@ -1,8 +1,10 @@
 //! `evenkeel run` on a device in memory, which needs neither root nor huge pages.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -64,6 +66,8 @@ fn it_says_when_it_is_ready_answers_reloads_and_stops_cleanly() {
     }
     assert_eq!(told(), b"READY=1");
 
+    only_the_worker_is_on_its_core(balancer.id());
+
     let ask = |words: &[&str]| evenkeel().args(words).env("EVENKEEL_SOCKET", &socket).output().unwrap();
     let answer = ask(&["status", "--json"]);
     let status: Value = serde_json::from_slice(&answer.stdout).unwrap();
@@ -95,6 +99,19 @@ fn it_says_when_it_is_ready_answers_reloads_and_stops_cleanly() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(!socket.exists());
     assert_eq!(ask(&["status"]).status.code(), Some(3));
+}
+
+fn only_the_worker_is_on_its_core(process: u32) {
+    if thread::available_parallelism().unwrap().get() == 1 {
+        return;
+    }
+    for task in fs::read_dir(format!("/proc/{process}/task")).unwrap() {
+        let task = task.unwrap().path();
+        let name = fs::read_to_string(task.join("comm")).unwrap();
+        let status = fs::read_to_string(task.join("status")).unwrap();
+        let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+        assert_eq!(cores == "0", name == "worker-0\n", "{name}: {cores}");
+    }
 }
 
 #[test]
