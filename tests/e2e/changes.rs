@@ -188,8 +188,7 @@ fn reload_applies_the_difference(lab: &Lab) {
 }
 
 fn an_invalid_file_changes_nothing(lab: &Lab) {
-    let generation = || lab.ask(&json!({ "command": "status" }))["generation"].take();
-    let before = generation();
+    let before = lab.configured();
     let text = std::fs::read_to_string(lab.config()).expect("the configuration");
     let wrong = text.replacen("mode = \"nat\"", "mode = \"natt\"", 1).replacen(
         "10.0.1.102:8080",
@@ -200,7 +199,7 @@ fn an_invalid_file_changes_nothing(lab: &Lab) {
     let answer = lab.answer("{\"command\":\"reload\"}");
     assert_eq!((&answer["ok"], &answer["error"]), (&json!(false), &json!("bad_configuration")), "{answer}");
     assert!(answer["message"].as_str().is_some_and(|message| message.contains("natt")), "{answer}");
-    assert_eq!(generation(), before);
+    assert_eq!(lab.configured(), before);
     lab.spread("192.0.2.20", 30);
 }
 

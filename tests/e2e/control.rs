@@ -16,8 +16,7 @@ on_each_wire!(
 );
 
 fn mistakes_are_answered_with_what_was_meant(lab: &Lab) {
-    let generation = || lab.ask(&json!({ "command": "status" }))["generation"].take();
-    let before = generation();
+    let before = lab.configured();
     for (line, error, field, nearest) in [
         ("drain it", "malformed", Value::Null, Value::Null),
         (r#"{"command":"bakend list"}"#, "unknown_command", json!("command"), json!("backend list")),
@@ -50,7 +49,7 @@ fn mistakes_are_answered_with_what_was_meant(lab: &Lab) {
             assert_eq!(answer["nearest"], nearest, "{line}: {answer}");
         }
     }
-    assert_eq!(generation(), before);
+    assert_eq!(lab.configured(), before);
     let mode = std::fs::metadata(lab.folder().join("control.sock"))
         .expect("the control socket")
         .permissions()

@@ -158,6 +158,13 @@ impl Lab {
         serde_json::from_value(answer["backends"].take()).expect("a list of backends")
     }
 
+    /// What is configured of all backends, and nothing that changes by itself.
+    pub(crate) fn configured(&self) -> Vec<[Value; 4]> {
+        let pick =
+            |backend: &Value| ["service", "backend", "weight", "state"].map(|field| backend[field].clone());
+        self.backends(None).iter().map(pick).collect()
+    }
+
     /// One backend of a service.
     pub(crate) fn backend(&self, service: &str, address: &str) -> Value {
         let mut backends = self.backends(Some(service));
