@@ -106,10 +106,17 @@ fn a_backend_taken_down_is_cut_and_replaced(lab: &Lab) {
 }
 
 fn a_nat_connection_unknown_after_a_restart_is_reset(lab: &Lab) {
-    let downloads = slow_downloads(lab, "nat", "192.0.2.20");
+    let file = lab.folder().join("files/slow");
+    let upload = ["--limit-rate", "128k", "-H", "Expect:", "http://192.0.2.20/upload/copy", "-T"];
+    let mut uploads: Vec<Child> =
+        (0..3).map(|_| lab.curl(&upload).arg(&file).stderr(Stdio::null()).spawn().expect("curl")).collect();
+    lab.await_that("three uploads", || lab.service_counter("nat", "bytes_in") > 300_000);
     lab.stop();
     lab.start();
-    assert_eq!(downloads.into_iter().filter_map(|download| is_complete(download).then_some(())).count(), 0);
+    lab.await_that("the uploads were reset", || {
+        uploads.iter_mut().all(|upload| upload.try_wait().expect("a state").is_some())
+    });
+    assert!(uploads.iter_mut().all(|upload| !upload.wait().expect("curl ends").success()));
     assert_ne!(lab.counter("resets_sent"), 0);
 }
 

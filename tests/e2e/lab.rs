@@ -45,6 +45,8 @@ impl Wire {
 pub(crate) struct Lab {
     name: String,
     folder: PathBuf,
+    /// What it was made with.
+    pub(crate) wire: Wire,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -59,7 +61,7 @@ impl Lab {
             "end-to-end tests make network namespaces: run them as root, by scripts/test"
         );
         let name = format!("e2e-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let lab = Self { folder: Path::new("/run/evenkeel-lab").join(&name), name, _turn: turn };
+        let lab = Self { folder: Path::new("/run/evenkeel-lab").join(&name), name, wire, _turn: turn };
         let mut up = lab.script("up");
         up.args(["--wire", wire.name()]).args(options);
         succeed(&mut up);

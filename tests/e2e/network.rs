@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::lab::{BACKENDS, Lab, succeed};
+use crate::lab::{BACKENDS, Lab, Wire, succeed};
 
 on_each_wire!(
     vips_answer_to_ping,
@@ -182,10 +182,14 @@ fn what_cannot_be_forwarded_is_counted(lab: &Lab) {
     let refused = lab.curl(&["--max-time", "1", "http://192.0.2.10:81/"]).output().expect("curl");
     assert!(!refused.status.success());
     assert_ne!(lab.drops("no_service"), 0);
-    // A datagram in fragments.
-    let mut fragments = lab.at("client", "bash");
-    succeed(fragments.args(["-c", "head -c 4000 /dev/zero | socat -b 4000 -t 0.1 - UDP4:192.0.2.10:7000"]));
-    lab.await_that("fragments are counted", || lab.drops("fragment") > 0);
+    // A datagram in fragments; the driver of af_packet has them put together before it looks.
+    if lab.wire == Wire::AfXdp {
+        let mut fragments = lab.at("client", "bash");
+        succeed(
+            fragments.args(["-c", "head -c 4000 /dev/zero | socat -b 4000 -t 0.1 - UDP4:192.0.2.10:7000"]),
+        );
+        lab.await_that("fragments are counted", || lab.drops("fragment") > 0);
+    }
     // A service without a backend that may be picked.
     for n in 1..=3 {
         lab.change("down", "nat", &format!("10.0.1.10{n}:8080"));
