@@ -1,4 +1,6 @@
-//! What README.md shows is true: its configuration is valid, and its requests are understood.
+//! What README.md shows is true: its configuration is valid, its commands and requests are understood.
+
+use std::process::Command;
 
 use evenkeel_config::Config;
 use evenkeel_control::protocol::parse_line;
@@ -38,5 +40,23 @@ fn the_requests_are_understood() {
         if let Err(refusal) = parse_line(request.as_bytes()) {
             panic!("{request}: {refusal}");
         }
+    }
+}
+
+/// Every command for the running balancer: understood, and then there is none.
+#[test]
+fn the_commands_are_understood() {
+    let section =
+        README.split("\n## ").find(|section| section.starts_with("The control socket")).expect("the section");
+    let commands: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("evenkeel ")).collect();
+    assert!(commands.len() > 5, "{commands:?}");
+    for command in commands {
+        let words = command.split('#').next().unwrap_or_default().split_whitespace();
+        let output = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+            .args(["--socket", "/nonexistent/control.sock"])
+            .args(words)
+            .output()
+            .expect("the program runs");
+        assert_eq!(output.status.code(), Some(3), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
