@@ -1,5 +1,7 @@
 //! A pipeline with a small network around it: a client's side (port 0) and a backends' side (port 1).
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of a module of its own")]
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test itself")]
+#![allow(clippy::wrong_self_convention, reason = "packets go `to` somewhere")]
 
 pub mod frames;
 
