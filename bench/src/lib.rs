@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod flows;
+pub mod fuzz;
 pub mod maglev;
 pub mod pages;
 pub mod report;
