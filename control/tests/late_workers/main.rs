@@ -19,7 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use network::Network;
 use operator::Operator;
 
-const RUNS: u64 = 200;
+const RUNS: u64 = 120;
 const STEPS: u32 = 250;
 
 #[test]
