@@ -10,6 +10,16 @@ use crate::key::Addr;
 pub struct Sum(u64);
 
 impl Sum {
+    /// The sum of nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// Adds another sum.
+    #[must_use]
+    #[inline]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// Adds the octets of a 16-bit word.
     #[must_use]
     #[inline]
@@ -68,6 +78,13 @@ impl Sum {
         Self(self.0 + (!u16::from_ne_bytes(old)) as u64 + u16::from_ne_bytes(new) as u64)
     }
 
+    /// What changes when four octets `old` in the data, at an even offset, become `new`.
+    #[must_use]
+    #[inline]
+    pub const fn replace_double(self, old: [u8; 4], new: [u8; 4]) -> Self {
+        Self(self.0 + (!u32::from_ne_bytes(old)) as u64 + u32::from_ne_bytes(new) as u64)
+    }
+
     /// What changes when the address `old` in the data becomes `new`, of the same family.
     #[must_use]
     #[inline]
@@ -85,11 +102,10 @@ impl Sum {
     #[must_use]
     #[inline]
     pub const fn folded(self) -> u16 {
-        let mut sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
-        sum = (sum & 0xffff) + (sum >> 16);
-        sum = (sum & 0xffff) + (sum >> 16);
-        sum = (sum & 0xffff) + (sum >> 16);
-        sum as u16
+        let (sum, carry) = (self.0 as u32).overflowing_add((self.0 >> 32) as u32);
+        let sum = sum + carry as u32;
+        // A word plus itself with the halves exchanged has the sum of the halves, its carry added, in the upper half.
+        (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
     }
 
     /// The checksum of the summed data.

@@ -57,11 +57,12 @@ pub fn translate<P: Packet>(
     } else {
         L4Checksum::Update
     };
-    let addresses = Sum::default()
-        .replace_address(&from.source.addr, &to.source.addr)
-        .replace_address(&from.destination.addr, &to.destination.addr);
     let bytes = packet.bytes_mut();
-    write_addresses(bytes, parsed, to, addresses, offload.ipv4);
+    let addresses = if parsed.v6 {
+        write_addresses_v6(bytes, parsed, to)
+    } else {
+        write_addresses_v4(bytes, parsed, to, offload.ipv4)
+    };
     let asked_l4 = write_transport(bytes, parsed, to, addresses, way).then_some(from.protocol);
     let ip_checksum = offload.ipv4 && !parsed.v6;
     if ip_checksum || asked_l4.is_some() {
@@ -86,9 +87,12 @@ pub fn pass_on<P: Packet>(packet: &mut P, parsed: &Parsed, recompute: bool) {
     let bytes = packet.bytes_mut();
     decrement_ttl(bytes, parsed);
     if recompute {
-        write_transport(bytes, parsed, &parsed.key, Sum::default(), L4Checksum::Whole);
+        write_transport(bytes, parsed, &parsed.key, Sum::ZERO, L4Checksum::Whole);
     }
 }
+
+/// What a hop changes in a sum over TTL and protocol: the complement of a word plus the word with an octet less by one.
+const ONE_HOP: Sum = Sum::ZERO.word([0xfe, 0xff]);
 
 /// Decrements the TTL or hop limit, which is greater than 1.
 #[inline]
@@ -99,90 +103,82 @@ pub fn decrement_ttl(bytes: &mut [u8], parsed: &Parsed) {
             *hop_limit = parsed.ttl - 1;
         }
     } else if let Some(ip) = header.first_chunk_mut::<{ ipv4::LEN }>() {
-        let protocol = ip[ipv4::PROTOCOL];
-        let checksum = Sum::default()
-            .replace_word([parsed.ttl, protocol], [parsed.ttl - 1, protocol])
-            .update([ip[ipv4::CHECKSUM], ip[ipv4::CHECKSUM + 1]]);
+        let checksum = ONE_HOP.update([ip[ipv4::CHECKSUM], ip[ipv4::CHECKSUM + 1]]);
         ip[ipv4::TTL] = parsed.ttl - 1;
         ip[ipv4::CHECKSUM..ipv4::SOURCE].copy_from_slice(&checksum);
     }
 }
 
+/// Writes TTL, checksum and the addresses of `to`; answers what the addresses change in a sum over them.
 #[inline]
-fn write_addresses(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, addresses: Sum, offload: bool) {
-    let Some(header) = bytes.get_mut(usize::from(parsed.l3)..) else { return };
-    if parsed.v6 {
-        let Some(ip) = header.first_chunk_mut::<{ ipv6::LEN }>() else { return };
-        ip[ipv6::HOP_LIMIT] = parsed.ttl - 1;
-        ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&to.source.addr.octets());
-        ip[ipv6::DESTINATION..].copy_from_slice(&to.destination.addr.octets());
-    } else {
-        let Some(ip) = header.first_chunk_mut::<{ ipv4::LEN }>() else { return };
-        let protocol = ip[ipv4::PROTOCOL];
-        let checksum = addresses
-            .replace_word([parsed.ttl, protocol], [parsed.ttl - 1, protocol])
-            .update([ip[ipv4::CHECKSUM], ip[ipv4::CHECKSUM + 1]]);
-        let checksum = if offload { [0, 0] } else { checksum };
-        ip[ipv4::TTL] = parsed.ttl - 1;
-        ip[ipv4::CHECKSUM..ipv4::SOURCE].copy_from_slice(&checksum);
-        ip[ipv4::SOURCE..ipv4::DESTINATION].copy_from_slice(&to.source.addr.v4_octets());
-        ip[ipv4::DESTINATION..].copy_from_slice(&to.destination.addr.v4_octets());
-    }
+fn write_addresses_v4(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, offload: bool) -> Sum {
+    let header = bytes.get_mut(usize::from(parsed.l3)..).unwrap_or_default();
+    let Some(ip) = header.first_chunk_mut::<{ ipv4::LEN }>() else { return Sum::ZERO };
+    let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *ip;
+    let (source, destination) = (to.source.addr.v4_octets(), to.destination.addr.v4_octets());
+    let addresses =
+        Sum::ZERO.replace_double([s0, s1, s2, s3], source).replace_double([d0, d1, d2, d3], destination);
+    let checksum = [ip[ipv4::CHECKSUM], ip[ipv4::CHECKSUM + 1]];
+    let checksum = if offload { [0, 0] } else { addresses.plus(ONE_HOP).update(checksum) };
+    ip[ipv4::TTL] = parsed.ttl - 1;
+    ip[ipv4::CHECKSUM..ipv4::SOURCE].copy_from_slice(&checksum);
+    ip[ipv4::SOURCE..ipv4::DESTINATION].copy_from_slice(&source);
+    ip[ipv4::DESTINATION..].copy_from_slice(&destination);
+    addresses
+}
+
+/// Writes the hop limit and the addresses of `to`; answers what the addresses change in a sum over them.
+fn write_addresses_v6(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey) -> Sum {
+    let header = bytes.get_mut(usize::from(parsed.l3)..).unwrap_or_default();
+    let Some(ip) = header.first_chunk_mut::<{ ipv6::LEN }>() else { return Sum::ZERO };
+    ip[ipv6::HOP_LIMIT] = parsed.ttl - 1;
+    ip[ipv6::SOURCE..ipv6::DESTINATION].copy_from_slice(&to.source.addr.octets());
+    ip[ipv6::DESTINATION..].copy_from_slice(&to.destination.addr.octets());
+    Sum::ZERO
+        .replace_address(&parsed.key.source.addr, &to.source.addr)
+        .replace_address(&parsed.key.destination.addr, &to.destination.addr)
 }
 
 /// Writes ports and checksum; true where the checksum is left for the device to complete.
 #[inline]
 fn write_transport(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey, addresses: Sum, way: L4Checksum) -> bool {
-    let start = usize::from(parsed.l4);
-    let end = usize::from(parsed.l3) + usize::from(parsed.length);
-    let end = end.min(bytes.len());
-    let Some(segment) = bytes.get_mut(start..end) else { return false };
+    let is_udp = parsed.key.protocol == Protocol::Udp;
+    let at = if is_udp { udp::CHECKSUM } else { tcp::CHECKSUM };
+    let segment = bytes.get_mut(usize::from(parsed.l4)..).unwrap_or_default();
+    let Some(&field) = segment.get(at..).and_then(|rest| rest.first_chunk::<2>()) else { return false };
     let Some(ports) = segment.first_chunk_mut::<4>() else { return false };
     let [s0, s1] = to.source.port.to_be_bytes();
     let [d0, d1] = to.destination.port.to_be_bytes();
-    let [old_s0, old_s1, old_d0, old_d1] = *ports;
-    *ports = [s0, s1, d0, d1];
-    let at = match parsed.key.protocol {
-        Protocol::Tcp => tcp::CHECKSUM,
-        Protocol::Udp => udp::CHECKSUM,
-    };
-    let is_udp = parsed.key.protocol == Protocol::Udp;
-    let Some(field) = segment.get(at..).and_then(|rest| rest.first_chunk::<2>()).copied() else {
-        return false;
-    };
+    let old = std::mem::replace(ports, [s0, s1, d0, d1]);
     if is_udp && field == [0, 0] && !parsed.v6 {
         return false; // the sender chose to have none (RFC 768)
     }
-    let whole_is_here = segment.len() == usize::from(parsed.l4_length());
-    let checksum = match way {
-        L4Checksum::Whole if whole_is_here => {
-            segment[at..at + 2].copy_from_slice(&[0, 0]);
-            pseudo_header(parsed, to).octets(segment).checksum()
-        }
-        L4Checksum::Offload => {
-            let sum = pseudo_header(parsed, to).folded().to_ne_bytes();
-            segment[at..at + 2].copy_from_slice(&sum);
-            return true;
-        }
-        L4Checksum::Whole | L4Checksum::Update => addresses
-            .replace_word([old_s0, old_s1], [s0, s1])
-            .replace_word([old_d0, old_d1], [d0, d1])
-            .update(field),
+    let updated = addresses.replace_double(old, [s0, s1, d0, d1]).update(field);
+    let (checksum, is_left) = match way {
+        L4Checksum::Update => (updated, false),
+        L4Checksum::Offload => (pseudo_header(parsed, to).folded().to_ne_bytes(), true),
+        // As far as further segments do not hold the rest of it.
+        L4Checksum::Whole => (whole_checksum(segment, parsed, to, at).unwrap_or(updated), false),
     };
     // In UDP zero means "none", and its other representation is sent instead (RFC 768).
-    let checksum = if is_udp && checksum == [0, 0] { [0xff, 0xff] } else { checksum };
-    segment[at..at + 2].copy_from_slice(&checksum);
-    false
+    let is_none = is_udp && !is_left && checksum == [0, 0];
+    if let Some(field) = segment.get_mut(at..at + 2) {
+        field.copy_from_slice(if is_none { &[0xff, 0xff] } else { &checksum });
+    }
+    is_left
 }
 
+#[cold]
+fn whole_checksum(segment: &mut [u8], parsed: &Parsed, to: &FlowKey, at: usize) -> Option<[u8; 2]> {
+    let whole = segment.get_mut(..usize::from(parsed.l4_length()))?;
+    whole.get_mut(at..at + 2)?.copy_from_slice(&[0, 0]);
+    Some(pseudo_header(parsed, to).octets(whole).checksum())
+}
+
+#[cold]
 fn pseudo_header(parsed: &Parsed, to: &FlowKey) -> Sum {
     let (source, destination) = (to.source.addr, to.destination.addr);
-    Sum::default().pseudo_header(
-        &source,
-        &destination,
-        parsed.key.protocol as u8,
-        u32::from(parsed.l4_length()),
-    )
+    Sum::ZERO.pseudo_header(&source, &destination, parsed.key.protocol as u8, u32::from(parsed.l4_length()))
 }
 
 /// Writes an IP header without options in front of `length` octets of payload.
@@ -216,7 +212,7 @@ pub(crate) fn write_ip_header(
         ip[ipv4::PROTOCOL] = protocol;
         ip[ipv4::SOURCE..ipv4::DESTINATION].copy_from_slice(&source.v4_octets());
         ip[ipv4::DESTINATION..].copy_from_slice(&destination.v4_octets());
-        let checksum = Sum::default().octets(ip).checksum();
+        let checksum = Sum::ZERO.octets(ip).checksum();
         ip[ipv4::CHECKSUM..ipv4::SOURCE].copy_from_slice(&checksum);
     }
 }
