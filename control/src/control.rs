@@ -6,30 +6,28 @@
 //!   `pending` answer, and the change stands.
 //! - Nothing here reads a clock, waits or blocks (but `reload`, which reads a file).
 
+mod queries;
+
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_config::{Config, Service as FileService};
-use evenkeel_datapath::command::FlowQuestion;
 use evenkeel_datapath::counters::Bounds;
-use evenkeel_datapath::key::FlowKey;
 use evenkeel_datapath::port::PortCapabilities;
-use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_datapath::time::Time;
 use tracing::{debug, info, warn};
 
 use crate::compile::{Fixed, Tables, compile};
 use crate::desired::{DesiredState, NewService};
 use crate::fleet::Fleet;
-use crate::flows::{Filter, LIMIT, MAX_LIMIT, Search};
+use crate::flows::Search;
 use crate::next_hops::{NextHops, Wanted};
 use crate::protocol::{Answer, Refusal, RefusalKind, Report, Request};
 use crate::setup::Setup;
 use crate::slots::Slots;
-use crate::words;
 
 /// How long workers are waited for before the answer is `pending`.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
@@ -193,72 +191,8 @@ impl Control {
         Ok(self.await_workers(report, now))
     }
 
-    fn query(&mut self, request: Request, now: Time) -> Result<Submitted, Refusal> {
-        let report = match request {
-            Request::FlowLookup { protocol, source, destination } => {
-                let protocol = words::protocol(protocol);
-                let key = FlowKey { source: source.into(), destination: destination.into(), protocol };
-                return Ok(self.search(FlowQuestion::Lookup(key), Filter::default(), 1, now));
-            }
-            Request::FlowList { service, backend, worker, limit } => {
-                let filter = self.filter(service.as_deref(), backend, worker)?;
-                let limit = limit.unwrap_or(LIMIT);
-                if !(1..=MAX_LIMIT).contains(&limit) {
-                    let message = format!("a limit is 1 to {MAX_LIMIT}, and not {limit}");
-                    return Err(Refusal::new(RefusalKind::BadValue, message).field("limit"));
-                }
-                return Ok(self.search(FlowQuestion::List { from: 0 }, filter, limit, now));
-            }
-            Request::Status {} => Report::Status(Box::new(self.status(now))),
-            Request::ServiceList {} => Report::Services(self.services(now)),
-            Request::ServiceShow { service } => {
-                Report::Service(Box::new(self.service(self.desired.service(&service)?, now)))
-            }
-            Request::BackendList { service } => Report::Backends(match service {
-                Some(name) => self.service(self.desired.service(&name)?, now).backends,
-                None => self.services(now).into_iter().flat_map(|service| service.backends).collect(),
-            }),
-            Request::Drops {} => Report::Drops(self.drops()),
-            Request::WorkerList {} => Report::Workers(self.workers()),
-            Request::PortList {} => Report::Ports(self.ports()),
-            Request::NextHopList {} => Report::NextHops(self.next_hop_list()),
-            Request::Version {} => Report::Version(self.version()),
-            change => unreachable!("{} is a change", change.command()),
-        };
-        Ok(Submitted::Answered(self.done(Some(report))))
-    }
-
     fn done(&self, report: Option<Report>) -> Answer {
         Answer::Done { generation: self.generation(), report }
-    }
-
-    fn filter(
-        &self,
-        service: Option<&str>,
-        backend: Option<SocketAddr>,
-        worker: Option<u8>,
-    ) -> Result<Filter, Refusal> {
-        let named = service.map(|name| self.desired.service(name)).transpose()?;
-        if let (Some(name), Some(backend)) = (service, backend) {
-            self.desired.backend_position(name, backend)?;
-        }
-        if let Some(worker) = worker
-            && !self.fleet.handles().any(|handle| handle.id.0 == worker)
-        {
-            let message = format!("there is no worker {worker}");
-            return Err(Refusal::new(RefusalKind::UnknownWorker, message).field("worker"));
-        }
-        let slot = named.and_then(|service| self.slots.of(service.id)).map(ServiceSlot);
-        Ok(Filter { service: slot, backend, worker })
-    }
-
-    fn search(&mut self, question: FlowQuestion, filter: Filter, limit: u32, now: Time) -> Submitted {
-        let ticket = self.ticket();
-        let workers = self.fleet.handles().map(|handle| handle.id.0);
-        let mut search = Search::new(question, filter, limit, workers, ticket.0, now);
-        search.poll(&self.fleet, now);
-        self.searches.push((ticket, search));
-        Submitted::Waiting(ticket)
     }
 
     fn read_config(&self) -> Result<Config, Refusal> {
@@ -307,12 +241,21 @@ impl Control {
 
     /// Takes other next hops.
     pub fn set_next_hops(&mut self, next_hops: NextHops) {
-        let same = Arc::ptr_eq(&self.next_hops.fib, &next_hops.fib);
-        self.next_hops = next_hops;
-        if !same {
-            self.compile_and_send();
-            debug!(generation = self.generation(), "next hops changed");
+        let old = std::mem::replace(&mut self.next_hops, next_hops);
+        if Arc::ptr_eq(&old.fib, &self.next_hops.fib) {
+            return;
         }
+        for (service, backend) in self.desired.backends() {
+            let addr = backend.address.ip().into();
+            let (before, after) = (old.fib.lookup(addr).is_some(), self.next_hops.fib.lookup(addr).is_some());
+            match (before, after) {
+                (true, false) => warn!(service = service.name, backend = %backend.address, "next hop lost"),
+                (false, true) => info!(service = service.name, backend = %backend.address, "next hop found"),
+                _ => {}
+            }
+        }
+        self.compile_and_send();
+        debug!(generation = self.generation(), "next hops changed");
     }
 
     /// What is wanted of whoever follows the kernel.

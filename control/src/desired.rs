@@ -77,9 +77,16 @@ impl DesiredState {
         desired
     }
 
+    /// Every backend with its service.
+    pub(crate) fn backends(&self) -> impl Iterator<Item = (&Service, &Backend)> {
+        self.services
+            .iter()
+            .flat_map(|service| service.backends.iter().map(move |backend| (service, backend)))
+    }
+
     /// What is wanted of whoever follows the kernel.
     pub(crate) fn next_hops(&self) -> Wanted {
-        let backends = self.services.iter().flat_map(|service| &service.backends);
+        let backends = self.backends().map(|(_, backend)| backend);
         let vips = self.services.iter().map(|service| service.vip.ip());
         Wanted {
             backends: backends.map(|backend| backend.address.ip()).collect(),

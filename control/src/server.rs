@@ -101,6 +101,8 @@ pub async fn serve(
     let mut ready = Some(ready);
     let mut waiting: HashMap<Ticket, oneshot::Sender<Answer>> = HashMap::new();
     let mut connections = Connections::new();
+    // The generation of what netlink has been told to want.
+    let mut told = 0;
     loop {
         let pace = if control.is_busy() || ready.is_some() { BUSY } else { IDLE };
         tokio::select! {
@@ -115,7 +117,9 @@ pub async fn serve(
         }
                         }
                     }
-                    accepted = listener.accept() => connections.accept(accepted.map(|(stream, _)| stream)).await,
+                    accepted = listener.accept(), if connections.accepts_now() => {
+                connections.accept(accepted.map(|(stream, _)| stream));
+            }
                     Some(finished) = connections.tasks.join_next() => finished.unwrap_or_else(|error| warn!(%error, "connection")),
                     Ok(()) = next_hops.changed() => {
                         let newest = next_hops.borrow_and_update().clone();
@@ -136,7 +140,10 @@ pub async fn serve(
                 let _ = peer.send(answer);
             }
         }
-        publish_wanted(&wanted, &control);
+        if told != control.generation() {
+            told = control.generation();
+            publish_wanted(&wanted, &control);
+        }
         for address in control.take_missed() {
             // A hint: when the ring is full, a later packet gives it again.
             let _ = missed.try_send(address);
@@ -184,21 +191,29 @@ struct Connections {
     requests: mpsc::Receiver<Envelope>,
     sender: mpsc::Sender<Envelope>,
     closing: watch::Sender<bool>,
+    /// Until then, no connection is accepted.
+    pause: Option<Instant>,
 }
 
 impl Connections {
     fn new() -> Self {
         let (sender, requests) = mpsc::channel(QUEUE);
-        Self { tasks: JoinSet::new(), requests, sender, closing: watch::channel(false).0 }
+        Self { tasks: JoinSet::new(), requests, sender, closing: watch::channel(false).0, pause: None }
     }
 
-    async fn accept(&mut self, accepted: std::io::Result<UnixStream>) {
+    /// False for a while after the system refused to accept one.
+    fn accepts_now(&self) -> bool {
+        self.pause.is_none_or(|until| Instant::now() >= until)
+    }
+
+    fn accept(&mut self, accepted: std::io::Result<UnixStream>) {
         let stream = match accepted {
             Ok(stream) => stream,
             Err(error) => {
                 // Out of descriptors, most likely: looking again at once would not help.
                 warn!(%error, "cannot accept a connection");
-                return sleep(IDLE).await;
+                self.pause = Some(Instant::now() + IDLE);
+                return;
             }
         };
         if self.tasks.len() >= MAX_CONNECTIONS {

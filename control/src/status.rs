@@ -44,7 +44,7 @@ impl Control {
     fn tally(&self) -> BackendTally {
         let mut tally =
             BackendTally { leaving: self.slots.leaving_backends().count(), ..BackendTally::default() };
-        for backend in self.desired.services.iter().flat_map(|service| &service.backends) {
+        for (_, backend) in self.desired.backends() {
             match backend.effective_state() {
                 BackendState::Active => tally.active += 1,
                 BackendState::Draining { .. } => tally.draining += 1,
@@ -185,8 +185,7 @@ impl Control {
     }
 
     pub(crate) fn next_hop_list(&self) -> Vec<NextHopReport> {
-        let backends: Vec<&Backend> =
-            self.desired.services.iter().flat_map(|service| &service.backends).collect();
+        let backends: Vec<&Backend> = self.desired.backends().map(|(_, backend)| backend).collect();
         let report = self.next_hops.neighbors.iter().map(|neighbor| {
             let leads = |backend: &&&Backend| {
                 backend.address.ip() == neighbor.address
