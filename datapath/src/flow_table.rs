@@ -347,3 +347,6 @@ fn unpack(reference: u32) -> Option<(FlowId, Direction)> {
     let direction = if reference & REVERSE == 0 { Direction::Forward } else { Direction::Reverse };
     (reference & !REVERSE).checked_sub(1).map(|index| (FlowId(index), direction))
 }
+
+#[cfg(test)]
+mod tests;
