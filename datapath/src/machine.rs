@@ -12,6 +12,12 @@ use crate::time::Time;
 
 const HUGE_PAGE: usize = 2 << 20;
 
+/// Any page size of the machine's will do for what is unmapped whole.
+const PAGE: usize = 4096;
+
+/// What is smaller gets ordinary pages: most of a huge one would be wasted, and cleared for nothing.
+const WORTH_A_HUGE_PAGE: usize = HUGE_PAGE / 16;
+
 /// A fixed array in memory of its own: on huge pages where the machine has any to give, and touched whole by the
 /// thread that makes it, so that it lies on that thread's NUMA node and never faults later.
 #[derive(Debug)]
@@ -26,19 +32,25 @@ pub struct Region<T: Copy> {
 unsafe impl<T: Copy + Send> Send for Region<T> {}
 
 impl<T: Copy> Region<T> {
-    /// An array of `len` times `value`.
+    /// An array of `len` times `value`; one of less than 128 KiB is on ordinary pages.
     ///
     /// # Errors
     /// What `mmap` says, in practice that there is not enough memory.
     pub fn filled(len: usize, value: T) -> io::Result<Self> {
         let octets = len
             .checked_mul(size_of::<T>())
-            .and_then(|octets| octets.max(1).checked_next_multiple_of(HUGE_PAGE))
+            .map(|octets| octets.max(1))
             .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        let (start, huge) = map(octets, libc::MAP_HUGETLB | libc::MAP_POPULATE)
-            .map(|start| (start, true))
-            .or_else(|_| map(octets, 0).map(|start| (start, false)))?;
-        if !huge {
+        let is_small = octets < WORTH_A_HUGE_PAGE;
+        let octets = octets
+            .checked_next_multiple_of(if is_small { PAGE } else { HUGE_PAGE })
+            .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let reserved = if is_small { None } else { map(octets, libc::MAP_HUGETLB | libc::MAP_POPULATE).ok() };
+        let (start, huge) = match reserved {
+            Some(start) => (start, true),
+            None => (map(octets, 0)?, false),
+        };
+        if !huge && !is_small {
             // SAFETY: the range was mapped just above; the call is advice and touches no memory. Failure is no harm.
             unsafe { libc::madvise(start.as_ptr().cast(), octets, libc::MADV_HUGEPAGE) };
         }
