@@ -34,10 +34,17 @@ impl FlowHasher {
     pub const fn hash(&self, key: &FlowKey) -> u64 {
         let [source_high, source_low] = key.source.addr.words();
         let [destination_high, destination_low] = key.destination.addr.words();
-        let ports = (key.source.port as u64) << 32 | (key.destination.port as u64) << 8 | key.protocol as u64;
-        let low = fold(source_low ^ self.seed[0], destination_low ^ self.seed[1]);
-        let high = fold(source_high ^ ports ^ self.seed[2], destination_high ^ self.seed[3]);
-        fold(low ^ self.seed[3], high ^ self.seed[0])
+        let ports = (key.source.port as u64) << 16 | key.destination.port as u64;
+        let protocol = key.protocol as u64;
+        // Of an IPv4 address the first half of the low word never varies: the ports fit there, and nothing is lost.
+        let low = fold(source_low ^ ports ^ self.seed[0], destination_low ^ protocol ^ self.seed[1]);
+        // In IPv6 a port may cancel a bit of the address there, but not here as well.
+        let high = if source_high | destination_high == 0 {
+            0
+        } else {
+            fold(source_high ^ self.seed[1], destination_high ^ ports ^ self.seed[0])
+        };
+        fold(low ^ high ^ self.seed[3], self.seed[2])
     }
 
     /// The hash of one end of a flow.
