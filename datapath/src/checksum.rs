@@ -90,8 +90,7 @@ impl Sum {
     #[inline]
     pub const fn replace_address(self, old: &Addr, new: &Addr) -> Self {
         if new.is_v4() {
-            let (old, new) = (u32::from_ne_bytes(old.v4_octets()), u32::from_ne_bytes(new.v4_octets()));
-            return Self(self.0 + !old as u64 + new as u64);
+            return self.replace_double(old.v4_octets(), new.v4_octets());
         }
         let [a, b] = old.words();
         let complement = (!a & 0xffff_ffff) + (!a >> 32) + (!b & 0xffff_ffff) + (!b >> 32);
@@ -106,6 +105,14 @@ impl Sum {
         let sum = sum + carry as u32;
         // A word plus itself with the halves exchanged has the sum of the halves, its carry added, in the upper half.
         (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
+    }
+
+    /// True if the data, its checksum included, sums up to all ones, as it should: one's complement sums are numbers
+    /// modulo 2^16 - 1. Data that is nothing but zeros has no right checksum, and must be told apart by other means.
+    #[must_use]
+    #[inline]
+    pub const fn is_right(self) -> bool {
+        self.0.is_multiple_of(0xffff)
     }
 
     /// The checksum of the summed data.

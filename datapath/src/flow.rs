@@ -81,6 +81,9 @@ impl FlowState {
                 Direction::Reverse => Self::TwoWay,
             };
         };
+        if matches!(self, Self::Established) && flags & (tcp::RST | tcp::FIN) == 0 {
+            return self; // nearly all packets
+        }
         let forward = matches!(direction, Direction::Forward);
         if flags & tcp::RST != 0 {
             return match self {

@@ -18,7 +18,6 @@ use crate::flow::{Direction, FlowState};
 use crate::key::{Addr, Endpoint};
 use crate::machine::{Region, equal_lanes, prefetch};
 use crate::snapshot::{BackendId, ServiceSlot};
-use crate::time::Time;
 
 /// Version of the memory layout. It changes with any change of [`Entry`] or the buckets.
 pub const LAYOUT_VERSION: u32 = 1;
@@ -74,11 +73,11 @@ impl Entry {
         Endpoint { addr: self.client_addr, port: self.client_port }
     }
 
-    /// Milliseconds since its last packet; zero if that was seen later than now (captures go backwards at times).
+    /// Milliseconds from its last packet to `now_ms`; zero if that was seen later (captures go backwards at times).
     #[must_use]
     #[inline]
-    pub const fn idle_ms(&self, now: Time) -> u32 {
-        let idle_ms = now.wrapping_millis().wrapping_sub(self.last_seen_ms);
+    pub const fn idle_ms(&self, now_ms: u32) -> u32 {
+        let idle_ms = now_ms.wrapping_sub(self.last_seen_ms);
         if idle_ms > u32::MAX / 2 { 0 } else { idle_ms }
     }
 }

@@ -37,11 +37,79 @@ pub fn link_addresses(bytes: &[u8]) -> (MacAddress, MacAddress) {
 /// Makes `packet` one more router hop: TTL decremented (it is greater than 1), and its tuple become `to`, of the same
 /// family. `offload` is what the port that it leaves by can complete; `recompute` says that its checksum is not to be
 /// trusted.
-#[inline]
+#[inline(always)]
 pub fn translate<P: Packet>(
     packet: &mut P,
     parsed: &Parsed,
     to: &FlowKey,
+    offload: ChecksumOffload,
+    recompute: bool,
+) {
+    let by_device = offload.ipv4 || offload.tcp || offload.udp;
+    if !parsed.v6 && !by_device && !recompute && usize::from(parsed.l4 - parsed.l3) == ipv4::LEN {
+        let headers = packet.bytes_mut().get_mut(usize::from(parsed.l3)..);
+        if let Some(headers) = headers.and_then(<[u8]>::first_chunk_mut) {
+            return translate_plain(headers, parsed, to);
+        }
+    }
+    translate_any(packet, parsed, *to, offload, recompute);
+}
+
+/// Nearly all packets: an IPv4 header without options, and 20 octets of what follows it, are there, and both checksums
+/// are updated.
+#[inline(always)]
+fn translate_plain(headers: &mut [u8; ipv4::LEN + tcp::LEN], parsed: &Parsed, to: &FlowKey) {
+    let source = to.source.addr.v4_octets();
+    let destination = to.destination.addr.v4_octets();
+    let [s0, s1] = to.source.port.to_be_bytes();
+    let [d0, d1] = to.destination.port.to_be_bytes();
+    let ports = [s0, s1, d0, d1];
+    let addresses = Sum::ZERO
+        .replace_double(octets(headers, ipv4::SOURCE), source)
+        .replace_double(octets(headers, ipv4::DESTINATION), destination);
+    let ip_checksum = addresses.plus(ONE_HOP).update(octets(headers, ipv4::CHECKSUM));
+    let l4 = addresses.replace_double(octets(headers, ipv4::LEN), ports);
+    match parsed.key.protocol {
+        Protocol::Tcp => {
+            let checksum = l4.update(octets(headers, ipv4::LEN + tcp::CHECKSUM));
+            headers[ipv4::LEN + tcp::CHECKSUM..][..2].copy_from_slice(&checksum);
+        }
+        Protocol::Udp => {
+            let checksum = updated_udp(l4, octets(headers, ipv4::LEN + udp::CHECKSUM));
+            headers[ipv4::LEN + udp::CHECKSUM..][..2].copy_from_slice(&checksum);
+        }
+    }
+    headers[ipv4::TTL] = parsed.ttl - 1;
+    headers[ipv4::CHECKSUM..ipv4::SOURCE].copy_from_slice(&ip_checksum);
+    headers[ipv4::SOURCE..ipv4::DESTINATION].copy_from_slice(&source);
+    headers[ipv4::DESTINATION..ipv4::LEN].copy_from_slice(&destination);
+    headers[ipv4::LEN..][..4].copy_from_slice(&ports);
+}
+
+/// The `N` octets at `offset`, which is a constant and lies within.
+#[inline(always)]
+fn octets<const N: usize>(headers: &[u8; ipv4::LEN + tcp::LEN], offset: usize) -> [u8; N] {
+    core::array::from_fn(|index| headers[offset + index])
+}
+
+/// UDP's checksum after the changes in `sum`. Zero means "none" and stays (RFC 768, IPv4 alone); a checksum that comes
+/// out as zero is sent as its other representation.
+#[inline]
+const fn updated_udp(sum: Sum, checksum: [u8; 2]) -> [u8; 2] {
+    if let [0, 0] = checksum {
+        return checksum;
+    }
+    match sum.update(checksum) {
+        [0, 0] => [0xff, 0xff],
+        checksum => checksum,
+    }
+}
+
+#[inline(never)]
+fn translate_any<P: Packet>(
+    packet: &mut P,
+    parsed: &Parsed,
+    to: FlowKey,
     offload: ChecksumOffload,
     recompute: bool,
 ) {
@@ -59,11 +127,11 @@ pub fn translate<P: Packet>(
     };
     let bytes = packet.bytes_mut();
     let addresses = if parsed.v6 {
-        write_addresses_v6(bytes, parsed, to)
+        write_addresses_v6(bytes, parsed, &to)
     } else {
-        write_addresses_v4(bytes, parsed, to, offload.ipv4)
+        write_addresses_v4(bytes, parsed, &to, offload.ipv4)
     };
-    let asked_l4 = write_transport(bytes, parsed, to, addresses, way).then_some(from.protocol);
+    let asked_l4 = write_transport(bytes, parsed, &to, addresses, way).then_some(from.protocol);
     let ip_checksum = offload.ipv4 && !parsed.v6;
     if ip_checksum || asked_l4.is_some() {
         // Without the padding of a short frame: some devices take all that follows the headers for the packet.

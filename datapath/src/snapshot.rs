@@ -91,11 +91,13 @@ impl BackendState {
     #[must_use]
     #[inline]
     pub fn keeps_flows(self, now: Time) -> bool {
-        match self {
-            Self::Active => true,
-            Self::Draining { until } => until.is_none_or(|until| now < until),
-            Self::Down => false,
-        }
+        matches!(self, Self::Active) || self.still_drains(now)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn still_drains(self, now: Time) -> bool {
+        matches!(self, Self::Draining { until } if until.is_none_or(|until| now < until))
     }
 }
 

@@ -10,6 +10,7 @@ pub struct Time(pub u64);
 impl Time {
     /// Whole milliseconds, modulo 2^32 (49.7 days): the resolution in which flows remember when they were last seen.
     #[must_use]
+    #[inline]
     pub const fn wrapping_millis(self) -> u32 {
         (self.0 / 1_000_000) as u32
     }

@@ -18,7 +18,7 @@ impl Pipeline {
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         lane: &Lane,
-        &Found { id, entry, service, .. }: &Found<'_>,
+        Found { id, entry, service, .. }: Found<'_>,
         backend: Option<&Backend>,
     ) -> Verdict {
         self.close(id);
@@ -46,7 +46,7 @@ impl Pipeline {
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         parsed: &Parsed,
-        &Found { id, entry, service, .. }: &Found<'_>,
+        Found { id, entry, service, .. }: Found<'_>,
     ) -> Verdict {
         self.close(id);
         if parsed.key.protocol == Protocol::Udp {

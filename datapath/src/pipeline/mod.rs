@@ -82,6 +82,7 @@ pub struct Pipeline {
 
 /// What pass 1 found out about a packet.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Lane {
     parsed: Parsed,
     hash: u64,
@@ -104,6 +105,8 @@ enum Step {
 struct Turn<'a, A: PacketPool> {
     snapshot: &'a Snapshot,
     now: Time,
+    /// The same, as flows remember it.
+    now_ms: u32,
     /// By state of a flow: how long it may be silent.
     idle_limits_ms: [u32; FlowState::COUNT],
     pool: &'a mut A,
@@ -176,7 +179,7 @@ impl Pipeline {
     ) {
         let mut lanes = core::mem::take(&mut self.lanes);
         for (lane, packet) in lanes.iter_mut().zip(&*burst) {
-            self.classify(snapshot, origin, packet, lane);
+            lane.step = self.classify(snapshot, origin, packet, lane);
         }
         for (lane, _) in lanes.iter_mut().zip(&*burst) {
             if let Step::Transport = lane.step {
@@ -185,52 +188,46 @@ impl Pipeline {
         }
         outcome.verdicts.clear();
         let idle_limits_ms = snapshot.timeouts.by_state();
-        let mut turn = Turn { snapshot, now, idle_limits_ms, pool, originated: &mut outcome.originated };
-        for (lane, packet) in lanes.iter().zip(burst) {
-            outcome.verdicts.push(self.decide(&mut turn, packet, lane));
-        }
+        let now_ms = now.wrapping_millis();
+        let originated = &mut outcome.originated;
+        let mut turn = Turn { snapshot, now, now_ms, idle_limits_ms, pool, originated };
+        let decisions = lanes.iter().zip(burst).map(|(lane, packet)| self.decide(&mut turn, packet, lane));
+        outcome.verdicts.extend(decisions);
         self.lanes = lanes;
     }
 
-    /// Fills the lane of a packet. Once a verdict is certain, `parsed` and `hash` no longer count.
+    /// Fills the lane of a packet, and tells the next step. With a verdict, `parsed` and `hash` do not count.
     #[inline]
-    fn classify<P: Packet>(&self, snapshot: &Snapshot, origin: Origin, packet: &P, lane: &mut Lane) {
+    fn classify<P: Packet>(&self, snapshot: &Snapshot, origin: Origin, packet: &P, lane: &mut Lane) -> Step {
         let port = packet.port();
         let received = packet.received();
         let Some(info) = snapshot.ports.get(usize::from(port.0)) else {
-            lane.step = Step::Decided(Verdict::Drop(DropReason::NoPort));
-            return;
+            return Step::Decided(Verdict::Drop(DropReason::NoPort));
         };
-        if let Err(reason) = lane.parsed.read(packet.bytes(), packet.total_len(), received, info.mac) {
-            lane.step = Step::Decided(Verdict::Drop(reason));
-            return;
+        if let Err(reason) = lane.parsed.read(packet.bytes(), packet.total_len(), received, &info.mac) {
+            return Step::Decided(Verdict::Drop(reason));
         }
-        let is_transport = match lane.parsed.content {
-            Content::Transport => true,
-            Content::IcmpError { .. } => false,
-            Content::EchoRequest => {
-                lane.step = Step::Icmp;
-                return;
+        let is_transport = matches!(lane.parsed.content, Content::Transport);
+        if !is_transport {
+            match lane.parsed.content {
+                Content::Transport | Content::IcmpError { .. } => {}
+                Content::EchoRequest => return Step::Icmp,
+                Content::Other => return Step::Decided(Verdict::Kernel(port)),
             }
-            Content::Other => {
-                lane.step = Step::Decided(Verdict::Kernel(port));
-                return;
-            }
-        };
+        }
         if !matches!(*snapshot.steering, Steering::Single) {
             let rss_hash = received.rss_hash.filter(|_| is_transport);
             let owner = snapshot.steering.owner(snapshot, &lane.parsed.key, rss_hash);
             if let Some(owner) = owner.filter(|&owner| owner != self.worker) {
-                lane.step = Step::Decided(match origin {
+                return Step::Decided(match origin {
                     Origin::Port => Verdict::HandOver(owner),
                     Origin::Worker => Verdict::Drop(DropReason::HandOverLoop),
                 });
-                return;
             }
         }
         lane.hash = self.hasher.hash(&lane.parsed.key);
         self.table.prefetch(lane.hash);
-        lane.step = if is_transport { Step::Transport } else { Step::Icmp };
+        if is_transport { Step::Transport } else { Step::Icmp }
     }
 
     #[inline]
@@ -240,20 +237,31 @@ impl Pipeline {
         packet: &mut A::Packet,
         lane: &Lane,
     ) -> Verdict {
-        let parsed = &lane.parsed;
-        let verdict = match lane.step {
-            Step::Transport => self.transport(turn, packet, lane),
-            Step::Decided(verdict) => verdict,
-            Step::Icmp => match parsed.content {
-                Content::IcmpError { l3, l4 } => self.icmp_error(turn, packet, lane, (l3, l4)),
-                _ => self.echo(turn, packet, parsed),
-            },
+        let is_transport = matches!(lane.step, Step::Transport);
+        let verdict = if is_transport {
+            self.transport(turn, packet, lane)
+        } else {
+            self.no_transport(turn, packet, lane)
         };
         match verdict {
             Verdict::Kernel(_) if !self.to_kernel.allows(turn.snapshot.limits.to_kernel, turn.now) => {
                 Verdict::Drop(DropReason::KernelLimit)
             }
             verdict => verdict,
+        }
+    }
+
+    #[inline(never)]
+    fn no_transport<A: PacketPool>(
+        &mut self,
+        turn: &mut Turn<'_, A>,
+        packet: &mut A::Packet,
+        lane: &Lane,
+    ) -> Verdict {
+        match (lane.step, lane.parsed.content) {
+            (Step::Decided(verdict), _) => verdict,
+            (_, Content::IcmpError { l3, l4 }) => self.icmp_error(turn, packet, lane, (l3, l4)),
+            _ => self.echo(turn, packet, &lane.parsed),
         }
     }
 

@@ -63,7 +63,7 @@ impl Pipeline {
             let Some(entry) = self.table.entry(id) else { continue };
             if snapshot.backend(entry.backend).is_none() {
                 self.close(id);
-            } else if entry.idle_ms(now) > snapshot.timeouts.of(entry.state) {
+            } else if entry.idle_ms(now.wrapping_millis()) > snapshot.timeouts.of(entry.state) {
                 self.expire(id);
             }
         }
@@ -109,7 +109,7 @@ impl Pipeline {
             backend: entry.backend,
             local: is_full_nat.then_some((entry.local_addr, entry.local_port)),
             state: entry.state,
-            idle_ms: entry.idle_ms(now),
+            idle_ms: entry.idle_ms(now.wrapping_millis()),
         })
     }
 }

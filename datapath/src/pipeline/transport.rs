@@ -11,7 +11,6 @@ use crate::packet::{Packet, PacketPool};
 use crate::parse::Parsed;
 use crate::rewrite::{pass_on, set_link_addresses, translate};
 use crate::snapshot::{Backend, Mode, NextHopId, Service, Snapshot};
-use crate::time::Time;
 use crate::wire::tcp;
 
 /// A flow that a packet belongs to.
@@ -26,7 +25,7 @@ pub(super) struct Found<'a> {
 
 /// The service of the flow, if a packet with this key belongs to the flow when it goes in this direction. A backend's
 /// packets belong only to a flow of a backend that is still there (its epoch agrees).
-#[inline]
+#[inline(always)]
 pub(super) fn belongs<'a>(
     snapshot: &'a Snapshot,
     entry: &Entry,
@@ -79,7 +78,7 @@ pub(super) fn is_syn(parsed: &Parsed) -> bool {
 
 impl Pipeline {
     /// The guessed flow, if it is the packet's and has not expired.
-    #[inline]
+    #[inline(always)]
     fn verified<'a, A: PacketPool>(
         &self,
         turn: &Turn<'a, A>,
@@ -87,13 +86,14 @@ impl Pipeline {
         guess: Option<(FlowId, Direction)>,
     ) -> Option<Found<'a>> {
         let (id, direction) = guess?;
-        let entry = *self.table.entry(id)?;
-        let service = belongs(turn.snapshot, &entry, direction, key)?;
-        let is_alive = entry.idle_ms(turn.now) <= turn.idle_limits_ms[entry.state as usize];
-        is_alive.then_some(Found { id, direction, entry, service })
+        let entry = self.table.entry(id)?;
+        let service = belongs(turn.snapshot, entry, direction, key)?;
+        let is_alive = entry.idle_ms(turn.now_ms) <= turn.idle_limits_ms[entry.state as usize];
+        is_alive.then_some(Found { id, direction, entry: *entry, service })
     }
 
     /// Finds the packet's flow, if there is one that has not expired.
+    #[inline(never)]
     pub(super) fn find<'a, A: PacketPool>(
         &mut self,
         turn: &Turn<'a, A>,
@@ -118,12 +118,13 @@ impl Pipeline {
         lane: &Lane,
     ) -> Verdict {
         match self.verified(turn, &lane.parsed.key, lane.guess) {
-            Some(flow) => self.known(turn, packet, lane, &flow),
+            Some(flow) => self.known(turn, packet, lane, flow),
             None => self.not_as_guessed(turn, packet, lane),
         }
     }
 
     #[cold]
+    #[inline(never)]
     fn not_as_guessed<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
@@ -131,7 +132,7 @@ impl Pipeline {
         lane: &Lane,
     ) -> Verdict {
         match self.find(turn, &lane.parsed.key, lane.hash) {
-            Some(flow) => self.known(turn, packet, lane, &flow),
+            Some(flow) => self.known(turn, packet, lane, flow),
             None => self.unknown(turn, packet, lane),
         }
     }
@@ -143,7 +144,7 @@ impl Pipeline {
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         lane: &Lane,
-        flow: &Found<'_>,
+        flow: Found<'_>,
     ) -> Verdict {
         let parsed = &lane.parsed;
         self.counters.add(WorkerCounter::Hits, 1);
@@ -163,13 +164,13 @@ impl Pipeline {
     }
 
     /// Sends a client's packet to the flow's backend.
-    #[inline]
+    #[inline(always)]
     fn deliver_to_backend<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         parsed: &Parsed,
-        flow: &Found<'_>,
+        flow: Found<'_>,
         backend: &Backend,
     ) -> Verdict {
         let next_hop = match self.way(turn, packet, parsed, backend.next_hop) {
@@ -178,7 +179,7 @@ impl Pipeline {
         };
         self.count_in(&flow.entry, parsed);
         let to = answer_key(turn.snapshot, flow.service, backend, &flow.entry).map(FlowKey::reversed);
-        self.advance(flow, tcp_flags(parsed), to.is_none(), turn.now);
+        self.advance(&flow, tcp_flags(parsed), to.is_none(), turn.now_ms);
         send(turn.snapshot, packet, parsed, to.as_ref(), next_hop)
     }
 
@@ -197,13 +198,13 @@ impl Pipeline {
     }
 
     /// Sends a backend's packet to the flow's client.
-    #[inline]
+    #[inline(never)]
     fn deliver_to_client<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         parsed: &Parsed,
-        flow: &Found<'_>,
+        flow: Found<'_>,
     ) -> Verdict {
         let entry = &flow.entry;
         let way = turn.snapshot.fib.lookup(entry.client_addr);
@@ -224,14 +225,14 @@ impl Pipeline {
             row[BackendCounter::BytesOut as usize] += octets;
             row[BackendCounter::Resets as usize] += u64::from(parsed.tcp_flags & tcp::RST != 0);
         }
-        self.advance(flow, tcp_flags(parsed), false, turn.now);
+        self.advance(&flow, tcp_flags(parsed), false, turn.now_ms);
         let service = flow.service;
         let to = FlowKey { source: service.vip, destination: entry.client(), protocol: service.protocol };
         send(turn.snapshot, packet, parsed, Some(&to), next_hop)
     }
 
     /// The next hop, if the packet may take it; else what becomes of it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn way<'a, A: PacketPool>(
         &mut self,
         turn: &Turn<'a, A>,
@@ -283,10 +284,9 @@ impl Pipeline {
     }
 
     /// Records what a packet says of its flow.
-    #[inline]
-    fn advance(&mut self, flow: &Found<'_>, flags: Option<u8>, one_sided: bool, now: Time) {
+    #[inline(always)]
+    fn advance(&mut self, flow: &Found<'_>, flags: Option<u8>, one_sided: bool, last_seen_ms: u32) {
         let state = flow.entry.state.after(flow.direction, flags, one_sided);
-        let last_seen_ms = now.wrapping_millis();
         if state == flow.entry.state && last_seen_ms == flow.entry.last_seen_ms {
             return;
         }
