@@ -134,6 +134,8 @@ fn keep_what_leaves(snapshot: &mut Snapshot, slots: &Slots, fib: &Fib) {
         let Some(place) = snapshot.services.get_mut(usize::from(slot)) else { break };
         if let Some(left) = slots.service(slot).filter(|service| service.has_left()) {
             let (vip, protocol, mode) = (left.vip, left.protocol, left.mode);
+            // Packets of its flows still find their worker.
+            snapshot.vip_addresses.insert(vip.addr);
             *place = Some(Service { vip, protocol, mode, maglev: Arc::clone(&none) });
         }
     }
