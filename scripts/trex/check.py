@@ -2,11 +2,14 @@
 
 import base64
 import glob
+import json
 import logging
 import os
 import struct
 import subprocess
 import sys
+import tempfile
+import tomllib
 
 logging.getLogger("scapy").setLevel(logging.ERROR)
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -20,6 +23,8 @@ from trex_stl_lib.trex_stl_streams import STLProfile  # noqa: E402
 
 FAULTS = []
 CHECKED = {"profiles": 0, "packets": 0}
+PACKETS = []
+BALANCER = bytes.fromhex("02000000000a")
 
 
 def expect(condition, what):
@@ -134,7 +139,9 @@ def check_profile(path):
                     address = next(value for key, value in values.items() if key in ("client.ip", "address"))
                     port = next(value for key, value in values.items() if key in ("client.port", "port"))
                     flags = "A" if label == "data" else "S"
-                    check_packet(where, service, run_engine(stream, values), address, port, flags, size)
+                    packet = run_engine(stream, values)
+                    check_packet(where, service, packet, address, port, flags, size)
+                    PACKETS.append(BALANCER + packet[6:])
     expect(not STLProfile.load_py(path, direction=1).get_streams(), f"{name}: the backends' port must not send")
     CHECKED["profiles"] += 1
 
@@ -164,11 +171,64 @@ def check_pktgen(path):
     CHECKED["profiles"] += 1
 
 
+def replay_configuration():
+    """The configuration's services, with the generator as the static neighbour for everything, as in the README."""
+    with open(load.CONFIGURATION, "rb") as file:
+        whole = tomllib.load(file)
+    wan, lan = whole["port"][0], whole["port"][-1]
+    lines = ["[balancer]", "workers = [0]", "[full_nat]"]
+    lines.append(f"local_addresses = {json.dumps(whole['full_nat']['local_addresses'])}")
+    for port in whole["port"]:
+        lines += ["[[port]]", f'name = "{port["name"]}"', f'device = "net_null_{port["name"]}"', 'mac = "02:00:00:00:00:0a"']
+        lines.append(f"addresses = {json.dumps(port['addresses'])}")
+    neighbors = {}
+    for route in whole["route"]:
+        lines += ["[[route]]", f'to = "{route["to"]}"', f'via = "{route["via"]}"']
+        neighbors[route["via"]] = (wan["name"], "02:00:00:00:00:a0")
+    for service in whole["service"]:
+        for backend in service["backend"]:
+            address = backend["address"].rpartition(":")[0].strip("[]")
+            neighbors[address] = (lan["name"], "02:00:00:00:00:a1")
+    for address, (port, mac) in neighbors.items():
+        lines += ["[[neighbor]]", f'address = "{address}"', f'mac = "{mac}"', f'port = "{port}"']
+    for service in whole["service"]:
+        lines.append("[[service]]")
+        lines += [f'{key} = "{service[key]}"' for key in ("name", "vip", "protocol", "mode")]
+        for backend in service["backend"]:
+            lines += ["[[service.backend]]", f'address = "{backend["address"]}"']
+    return "\n".join(lines) + "\n"
+
+
+def replay(program):
+    """Sends the packets of every profile through the balancer's own datapath: all must go on, to every service."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = [os.path.join(folder, name) for name in ("load.toml", "in.pcap", "out.pcap")]
+        with open(names[0], "w", encoding="ascii") as file:
+            file.write(replay_configuration())
+        with open(names[1], "wb") as file:
+            file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+            for index, packet in enumerate(PACKETS):
+                file.write(struct.pack("<IIII", 1, index, len(packet), len(packet)) + packet)
+        words = [program, "replay", names[1], "-o", names[2], "--config", names[0], "--json"]
+        result = subprocess.run(words, capture_output=True, text=True, check=False)
+    if result.returncode:
+        FAULTS.append(f"{program} replay: {result.stderr.strip()}")
+        return
+    report = json.loads(result.stdout)
+    sent = report["counters"]["sent"]
+    expect(sent == len(PACKETS) and not report["drops"], f"replay: {sent} of {len(PACKETS)} sent, dropped {report['drops']}")
+    for service in report["services"]:
+        expect(service["counters"]["packets_in"], f"replay: nothing reached {service['service']}")
+    print(f"{sent} packets of {len(PACKETS)} forwarded by {os.path.basename(program)} replay")
+
+
 for profile in sorted(glob.glob(os.path.join(HERE, "*.py"))):
     if os.path.basename(profile) not in ("check.py", "evenkeel_load.py"):
         check_profile(profile)
 for profile in sorted(glob.glob(os.path.join(HERE, "../pktgen/*.lua"))):
     check_pktgen(profile)
+if os.environ.get("EVENKEEL_PROGRAM"):
+    replay(os.environ["EVENKEEL_PROGRAM"])
 for fault in sorted(set(FAULTS)):
     print(f"FAILED  {fault}")
 print(f"{CHECKED['profiles']} profiles, {CHECKED['packets']} packets of TRex's: {len(set(FAULTS))} faults")
