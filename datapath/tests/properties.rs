@@ -290,7 +290,7 @@ fn workers(
         let queues = vec![MemoryQueue::default(), MemoryQueue { room: Some(5), ..MemoryQueue::default() }];
         Worker::new(
             handle.clone(),
-            Pipeline::new(&config).unwrap(),
+            Pipeline::new(&config).expect("memory for the flow table"),
             queues,
             HeapPool,
             links,
