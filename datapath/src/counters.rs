@@ -109,8 +109,8 @@ counters! {
     /// What is counted for each service.
     ServiceCounter {
         PacketsIn "packets_in" "Packets from clients.",
-        BytesIn "bytes_in" "Octets from clients.",
         PacketsOut "packets_out" "Packets to clients (none in DSR).",
+        BytesIn "bytes_in" "Octets from clients.",
         BytesOut "bytes_out" "Octets to clients (none in DSR).",
         FlowsOpened "flows_opened" "Flows opened.",
         FlowsActive "flows_active" "Flows in the table.",
@@ -122,8 +122,8 @@ counters! {
     /// What is counted for each backend.
     BackendCounter {
         PacketsIn "packets_in" "Packets to the backend.",
-        BytesIn "bytes_in" "Octets to the backend.",
         PacketsOut "packets_out" "Packets from the backend (none in DSR).",
+        BytesIn "bytes_in" "Octets to the backend.",
         BytesOut "bytes_out" "Octets from the backend (none in DSR).",
         FlowsOpened "flows_opened" "Flows opened.",
         FlowsActive "flows_active" "Flows in the table.",
