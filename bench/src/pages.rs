@@ -28,12 +28,13 @@ impl HugePages {
     /// # Errors
     /// When the kernel has not that many, or this is not root.
     pub fn reserve(wanted: u64) -> Result<Self> {
+        let before = count("nr_hugepages")?;
         let missing = wanted.saturating_sub(count("free_hugepages")?);
-        let pages = Self { added: missing };
+        let mut pages = Self { added: 0 };
         if missing > 0 {
-            let total = count("nr_hugepages")? + missing;
-            fs::write(file("nr_hugepages"), total.to_string())
+            fs::write(file("nr_hugepages"), (before + missing).to_string())
                 .context("cannot reserve huge pages (are you root?)")?;
+            pages.added = count("nr_hugepages")?.saturating_sub(before);
         }
         let free = count("free_hugepages")?;
         ensure!(free >= wanted, "{wanted} huge pages of 2 MB are needed, the kernel has {free} free");

@@ -76,7 +76,8 @@ impl Balancer {
                     &to(0, Segment::Data).collect::<Vec<_>>(),
                     folder,
                     core,
-                )?;
+                )?
+                .when_open(flows.len())?;
                 let replies = learning.replies(flows.len())?;
                 replies
                     .iter()
@@ -85,14 +86,14 @@ impl Balancer {
             }
             Traffic::Opens => opens(flows),
         };
-        let opened: &[Pair] = if traffic == Traffic::Opens { &[] } else { flows };
-        Self::launch(binary, mode, opened, &endless, folder, core)
+        let once: &[Pair] = if traffic == Traffic::Opens { &[] } else { flows };
+        Self::launch(binary, mode, once, &endless, folder, core)?.when_open(flows.len())
     }
 
     fn launch(
         binary: &Path,
         mode: &str,
-        opened: &[Pair],
+        once: &[Pair],
         endless: &[[u8; FRAME_LEN]],
         folder: &Path,
         core: usize,
@@ -100,7 +101,7 @@ impl Balancer {
         let socket = folder.join("control.sock");
         let file = |name: &str| folder.join(format!("balancer-{name}.pcap"));
         frames::write_pcap(&file("endless"), endless.iter().copied())?;
-        let syns = opened.iter().map(|&flow| frames::frame(frames::device_mac(1), flow, Segment::Syn));
+        let syns = once.iter().map(|&flow| frames::frame(frames::device_mac(1), flow, Segment::Syn));
         frames::write_pcap(&file("once"), syns)?;
         let devices = [
             format!("net_pcap0,rx_pcap={},infinite_rx=1", file("endless").display()),
@@ -127,14 +128,20 @@ impl Balancer {
             2,
             &folder.join("evenkeel.log"),
         )?;
-        let balancer = Self { program, socket };
-        for _ in 0..100 {
-            if balancer.counts()?.opened >= opened.len() as u64 {
-                return Ok(balancer);
+        Ok(Self { program, socket })
+    }
+
+    /// Waits until so many flows have been opened.
+    fn when_open(self, flows: usize) -> Result<Self> {
+        let mut opened = 0;
+        for _ in 0..300 {
+            opened = self.counts()?.opened;
+            if opened >= flows as u64 {
+                return Ok(self);
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        anyhow::bail!("only {} of {} flows opened", balancer.counts()?.opened, opened.len())
+        anyhow::bail!("{opened} of {flows} flows opened; drops: {:?}", self.drops()?)
     }
 
     /// The process.
@@ -175,8 +182,16 @@ impl Balancer {
 
     /// What answers to all of its flows look like on the wire: from the backend to the local address and port.
     fn replies(&self, wanted: usize) -> Result<Vec<Pair>> {
-        let answer = self.ask(&json!({"command": "flow list", "limit": wanted}))?;
-        let flows = answer["flows"]["flows"].as_array().with_context(|| format!("no flows: {answer}"))?;
+        // An answer holds 10,000 flows at most, so that they are asked for by service.
+        let mut flows = Vec::with_capacity(wanted);
+        for service in 0..config::tcp_vips().len() {
+            let mut answer = self
+                .ask(&json!({"command": "flow list", "service": format!("s{service}"), "limit": 10_000}))?;
+            match answer["flows"]["flows"].take() {
+                Value::Array(some) => flows.extend(some),
+                _ => anyhow::bail!("no flows: {answer}"),
+            }
+        }
         let reply = |flow: &Value| -> Result<Pair> {
             let end = |name: &str| -> Result<SocketAddrV4> {
                 let text = flow[name].as_str().with_context(|| format!("no {name}: {flow}"))?;

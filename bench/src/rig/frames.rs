@@ -53,7 +53,7 @@ pub struct Pair {
     pub destination: SocketAddrV4,
 }
 
-/// `count` different flows from clients in 198.18.0.0/15 (RFC 2544) to `vips`.
+/// `count` different flows from clients in 198.18.0.0/15 (RFC 2544), as many to each of `vips`, in random order.
 #[must_use]
 pub fn flows(count: usize, vips: &[SocketAddrV4], random: &mut Random) -> Vec<Pair> {
     let mut seen = HashSet::with_capacity(count);
@@ -61,12 +61,13 @@ pub fn flows(count: usize, vips: &[SocketAddrV4], random: &mut Random) -> Vec<Pa
     while flows.len() < count {
         let client = Ipv4Addr::from_bits(0xc612_0000 + random.below(1 << 17) as u32);
         let port = 1_024 + random.below(64_512) as u16;
-        let vip = vips[random.below(vips.len() as u64) as usize];
+        let vip = vips[flows.len() % vips.len()];
         let pair = Pair { source: SocketAddrV4::new(client, port), destination: vip };
         if seen.insert(pair) {
             flows.push(pair);
         }
     }
+    random.shuffle(&mut flows);
     flows
 }
 
