@@ -65,8 +65,10 @@ pub fn text(setting: &Setting<'_>) -> String {
         setting.file_prefix,
     );
     let ports = ["wan", "lan"];
-    for (name, device) in ports.iter().zip(setting.devices) {
-        let _ = writeln!(text, "[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\n");
+    let subnets = ["\"10.1.255.254/16\", \"fd00:1::fffd/64\"", ""];
+    for ((name, device), subnets) in ports.iter().zip(setting.devices).zip(subnets) {
+        let _ =
+            writeln!(text, "[[port]]\nname = \"{name}\"\ndevice = \"{device}\"\naddresses = [{subnets}]\n");
     }
     let port = ports[0];
     for (prefix, via) in [("198.18.0.0/15", "10.1.254.1"), ("2001:db8:1::/48", "fd00:1::fffe")] {
