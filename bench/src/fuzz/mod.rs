@@ -55,7 +55,7 @@ pub fn parse(data: &[u8]) {
     // On the hot path another packet has been there before.
     let mut used =
         datapath::parse(USED, USED.len(), Received::default(), MacAddress([2; 6])).unwrap_or_default();
-    let outcome = used.read(bytes, total_len, received, own);
+    let outcome = used.read(bytes, total_len, received, &own);
     assert_eq!(outcome.err(), fresh.err());
     match fresh {
         Ok(fresh) if matches!(fresh.content, Content::Transport | Content::IcmpError { .. }) => {
