@@ -233,7 +233,9 @@ impl FlowTable {
     pub fn guess(&self, hash: u64) -> Option<(FlowId, Direction)> {
         let stored = Self::stored(hash);
         let bucket = self.buckets.get(self.first_bucket(stored))?;
-        let matches = bucket.matches(Self::tag(stored));
+        // Past the first eight slots there is hardly ever a reference; those are left to `find`.
+        let (first, _) = bucket.tags.split_first_chunk()?;
+        let matches = equal_lanes(first, Self::tag(stored));
         let found = unpack(*bucket.references.get(matches.trailing_zeros() as usize)?);
         if let Some(entry) = found.and_then(|(id, _)| self.entries.get(id.0 as usize)) {
             prefetch(entry);
