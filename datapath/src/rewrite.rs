@@ -61,9 +61,7 @@ pub fn translate<P: Packet>(
 fn translate_plain(headers: &mut [u8; ipv4::LEN + tcp::LEN], parsed: &Parsed, to: &FlowKey) {
     let source = to.source.addr.v4_octets();
     let destination = to.destination.addr.v4_octets();
-    let [s0, s1] = to.source.port.to_be_bytes();
-    let [d0, d1] = to.destination.port.to_be_bytes();
-    let ports = [s0, s1, d0, d1];
+    let ports = (u32::from(to.source.port) << 16 | u32::from(to.destination.port)).to_be_bytes();
     let addresses = Sum::ZERO
         .replace_double(octets(headers, ipv4::SOURCE), source)
         .replace_double(octets(headers, ipv4::DESTINATION), destination);
