@@ -12,6 +12,7 @@ pub mod pages;
 pub mod report;
 pub mod rig;
 pub mod scene;
+pub mod update;
 
 /// The median of `values`, the upper one of two; zero when there are none.
 pub fn median(values: &mut [f64]) -> f64 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use evenkeel_bench::{flows, maglev, pages, report::Report, rig};
+use evenkeel_bench::{flows, maglev, pages, report::Report, rig, update};
 
 /// Benchmarks of Evenkeel.
 #[derive(Parser, Debug)]
@@ -43,6 +43,8 @@ enum Suite {
     Rig,
     /// The pure pipeline over ever more flows, beside the same on hashbrown.
     Flows,
+    /// How soon a change is in force while packets are forwarded, and what it costs.
+    Update,
     /// What suite flows runs under callgrind.
     #[value(hide = true)]
     InsertUnderObservation,
@@ -66,6 +68,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(anyhow::anyhow!("suite flows failed ({status})")),
         },
+        Suite::Update => update::run(&mut Report::new("update", arguments.json)),
         Suite::InsertUnderObservation => flows::insert_under_observation(),
         Suite::Rig => {
             let binary = match arguments.binary {
