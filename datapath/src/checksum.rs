@@ -156,6 +156,18 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_header_is_right_where_its_sum_folds_to_all_ones(mut header: [u8; 20], damaged: bool) {
+            header[0] = 0x45;
+            header[10..12].fill(0);
+            let checksum = Sum::default().octets(&header).checksum();
+            header[10..12].copy_from_slice(&checksum);
+            header[19] ^= u8::from(damaged);
+            let sum = Sum::default().ipv4_header(&header);
+            prop_assert_eq!(sum.is_right(), !damaged);
+            prop_assert_eq!(sum.folded() == 0xffff, !damaged);
+        }
+
+        #[test]
         fn incremental_equals_whole(
             mut data in prop::collection::vec(any::<u8>(), 40..80),
             new in any::<([u8; 16], [u8; 2])>(),

@@ -3,12 +3,16 @@
 //! Everything named in [`Parsed`] lies within the first segment of the packet that it was parsed from: `l3`, `l4`, and
 //! from `l4` on 20 octets of TCP, 8 of UDP or ICMP, and what an ICMP error quotes.
 
+mod v6;
+
 use crate::checksum::Sum;
 use crate::counters::DropReason;
 use crate::key::{Addr, Endpoint, FlowKey, Protocol};
 use crate::packet::{ChecksumStatus, Received};
 use crate::snapshot::MacAddress;
 use crate::wire::{ethernet, icmp, ipv4, ipv6, tcp, udp};
+
+use v6::{is_link_local, is_martian_v6, skip_extension_headers};
 
 /// A parsed packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -58,9 +62,6 @@ impl Parsed {
         self.length - (self.l4 - self.l3)
     }
 }
-
-/// Extension headers that are followed before a packet is refused (RFC 8504, section 5.3, lets a node set a limit).
-const MAX_EXTENSION_HEADERS: usize = 8;
 
 const TCP: u8 = Protocol::Tcp as u8;
 const UDP: u8 = Protocol::Udp as u8;
@@ -343,66 +344,6 @@ fn is_martian_v4(source: [u8; 4], destination: [u8; 4]) -> bool {
     class(source) & NO_SOURCE | class(destination) & NO_DESTINATION != 0 || source == destination
 }
 
-const fn is_link_local(address: Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    first == 0xfe && second & 0xc0 == 0x80
-}
-
-/// As [`is_martian_v4`], and no IPv4-mapped addresses (RFC 4291, section 2.5.5.2): they never occur on a wire, and here
-/// they mean IPv4.
-#[inline]
-fn is_martian_v6(source: Addr, destination: Addr) -> bool {
-    const LOOPBACK: Addr = Addr::from_octets([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-    source.is_v4()
-        || destination.is_v4()
-        || source.octets()[0] == 0xff
-        || source == LOOPBACK
-        || destination == LOOPBACK
-        || destination == Addr::default()
-        || source == destination
-}
-
-/// Where the transport header begins, and its protocol (RFC 8200, section 4).
-fn skip_extension_headers(
-    bytes: &[u8],
-    l3: usize,
-    length: usize,
-    first: u8,
-) -> Result<(usize, u8), DropReason> {
-    const HOP_BY_HOP: u8 = 0;
-    const ROUTING: u8 = 43;
-    const FRAGMENT: u8 = 44;
-    const DESTINATION_OPTIONS: u8 = 60;
-    let end = l3 + length;
-    let mut offset = l3 + ipv6::LEN;
-    let mut next = first;
-    for index in 0..=MAX_EXTENSION_HEADERS {
-        let header_len = |units: u8| (usize::from(units) + 1) * 8;
-        match next {
-            HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS => {}
-            protocol => return Ok((offset, protocol)),
-        }
-        if index == MAX_EXTENSION_HEADERS || (next == HOP_BY_HOP && index != 0) {
-            return Err(DropReason::BadExtensionHeader);
-        }
-        let header: &[u8; 8] = at(bytes, offset).ok_or(DropReason::Truncated)?;
-        let len = match next {
-            // An atomic fragment (RFC 6946) is a whole packet.
-            FRAGMENT if u16::from_be_bytes([header[2], header[3]]) & 0xfff9 == 0 => 8,
-            FRAGMENT => return Err(DropReason::Fragment),
-            // Segments left: the destination is not the last one, and type 0 is not to be honoured (RFC 5095).
-            ROUTING if header[2] == 0 || header[3] != 0 => return Err(DropReason::BadExtensionHeader),
-            _ => header_len(header[1]),
-        };
-        if offset + len > end {
-            return Err(DropReason::BadExtensionHeader);
-        }
-        next = header[0];
-        offset += len;
-    }
-    Err(DropReason::BadExtensionHeader)
-}
-
 /// The offset of the transport header in the packet that an ICMP error quotes, and its tuple. Eight octets of it are
 /// always there (RFC 792), and no more is relied on. `None` for a packet that is neither TCP nor UDP, or a later fragment.
 fn quoted(packet: &[u8], v6: bool) -> Result<Option<(usize, FlowKey)>, DropReason> {
@@ -442,3 +383,6 @@ fn quoted(packet: &[u8], v6: bool) -> Result<Option<(usize, FlowKey)>, DropReaso
     let destination = Endpoint { addr: destination, port: u16::from_be_bytes([ports[2], ports[3]]) };
     Ok(Some((l4, FlowKey { source, destination, protocol })))
 }
+
+#[cfg(test)]
+mod tests;
