@@ -183,13 +183,20 @@ impl Balancer {
     /// What answers to all of its flows look like on the wire: from the backend to the local address and port.
     fn replies(&self, wanted: usize) -> Result<Vec<Pair>> {
         // An answer holds 10,000 flows at most, so that they are asked for by service.
+        let vips = config::tcp_vips().len();
         let mut flows = Vec::with_capacity(wanted);
-        for service in 0..config::tcp_vips().len() {
-            let mut answer = self
-                .ask(&json!({"command": "flow list", "service": format!("s{service}"), "limit": 10_000}))?;
-            match answer["flows"]["flows"].take() {
-                Value::Array(some) => flows.extend(some),
-                _ => anyhow::bail!("no flows: {answer}"),
+        for service in 0..vips {
+            let request = json!({"command": "flow list", "service": format!("s{service}"), "limit": 10_000});
+            // A busy balancer answers in part when its time for an answer is up.
+            let whole = (0..50).find_map(|_| {
+                match self.ask(&request).map(|mut answer| answer["flows"]["flows"].take()) {
+                    Ok(Value::Array(some)) if some.len() * vips < wanted => None,
+                    answer => Some(answer),
+                }
+            });
+            match whole.transpose()? {
+                Some(Value::Array(some)) => flows.extend(some),
+                _ => anyhow::bail!("service s{service} does not list its {} flows", wanted / vips),
             }
         }
         let reply = |flow: &Value| -> Result<Pair> {
