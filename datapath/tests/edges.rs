@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use evenkeel_datapath::counters::DropReason;
 use evenkeel_datapath::hash::{FlowHasher, Random};
 use evenkeel_datapath::key::{FlowKey, Protocol};
-use evenkeel_datapath::packet::Packet;
-use evenkeel_datapath::pipeline::Verdict;
+use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet};
+use evenkeel_datapath::pipeline::{Origin, Outcome, Verdict};
 use evenkeel_datapath::snapshot::{BackendState, Mode};
+use evenkeel_datapath::steering::Steering;
 
 use support::frames::{ACK, Frame, PSH, RST};
 use support::*;
@@ -136,4 +137,44 @@ fn a_backend_that_takes_none_is_given_none_whatever_the_table_says() {
         rig.snapshot.backends[0].as_mut().unwrap().state = state;
         assert_eq!(rig.drops(CLIENT_SIDE, &Frame::udp(CLIENT, VIP)), DropReason::NoBackend);
     }
+}
+
+#[test]
+fn a_packet_that_was_handed_over_is_not_handed_on() {
+    let mut rig = rig();
+    rig.snapshot.steering = std::sync::Arc::new(Steering::Software { workers: 8 });
+    let mut seen = [0; 2];
+    for port in 1024..1056 {
+        let frame = Frame::udp(&format!("198.51.100.7:{port}"), VIP);
+        let bytes = Frame { link_destination: mac(0x0a), ..frame }.bytes();
+        let mut burst = [HeapPacket::new(&bytes, CLIENT_SIDE)];
+        let mut outcome = Outcome::new();
+        rig.pipeline.forward(&rig.snapshot, rig.now, Origin::Worker, &mut burst, &mut HeapPool, &mut outcome);
+        match outcome.verdicts[0] {
+            Verdict::Transmit(BACKEND_SIDE) => seen[0] += 1,
+            Verdict::Drop(DropReason::HandOverLoop) => seen[1] += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+}
+
+#[test]
+fn flows_of_a_backend_that_is_gone_leave_without_a_packet() {
+    let mut rig = rig();
+    rig.to_backend(&Frame::udp(CLIENT, VIP));
+    rig.snapshot.backends[0] = None;
+    rig.pass_seconds(5);
+    rig.pipeline.sweep(&rig.snapshot, rig.now);
+    assert!(rig.pipeline.table().is_empty());
+}
+
+#[test]
+fn a_flow_of_a_service_whose_vip_is_anothers_now_opens_nothing() {
+    let mut rig = rig();
+    rig.to_backend(&Frame::udp(CLIENT, VIP));
+    set_state(&mut rig.snapshot, 0, BackendState::Down);
+    add_service(&mut rig.snapshot, Mode::Nat, Protocol::Udp, VIP, &["10.0.0.2:8080"]);
+    assert_eq!(rig.drops(CLIENT_SIDE, &Frame::udp(CLIENT, VIP)), DropReason::NoService);
+    assert_eq!(rig.to_backend(&Frame::udp(CLIENT, VIP)).link_destination, mac(2));
 }
