@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use evenkeel_datapath::fib::Prefix;
 use evenkeel_datapath::key::Addr;
-use evenkeel_datapath::snapshot::PortId;
+use evenkeel_datapath::snapshot::{MacAddress, PortId};
 
 use super::event::{KernelHop, KernelRoute};
 use super::{Link, MAX_ROUTES, link_of, prefix_of};
@@ -32,6 +32,8 @@ pub(crate) struct Route {
 pub(crate) struct Ports<'a> {
     pub(crate) links: &'a [Link],
     pub(crate) interfaces: &'a BTreeMap<u32, PortId>,
+    /// Static neighbours: on-link by word of the configuration, whatever the subnets say.
+    pub(crate) statics: &'a BTreeMap<IpAddr, (PortId, MacAddress)>,
 }
 
 /// The best route to each prefix.
@@ -50,7 +52,7 @@ impl Routes {
         configured: &[evenkeel_config::Route],
         kernel: impl Iterator<Item = &'a KernelRoute>,
     ) -> Self {
-        let mut routes = of_configuration(ports.links, configured);
+        let mut routes = of_configuration(ports, configured);
         let mut left_out = 0;
         let mut candidates: Vec<&KernelRoute> = kernel.collect();
         candidates.sort_by_key(|route| rank(route));
@@ -100,7 +102,12 @@ fn rank(route: &KernelRoute) -> (bool, u8, Prefix, u32) {
 }
 
 /// Subnets and routes of ports without a twin, of which the kernel knows nothing.
-fn of_configuration(links: &[Link], configured: &[evenkeel_config::Route]) -> HashMap<Prefix, Route> {
+fn of_configuration(ports: Ports<'_>, configured: &[evenkeel_config::Route]) -> HashMap<Prefix, Route> {
+    let Ports { links, statics, .. } = ports;
+    let link_of_static = |gateway| {
+        let &(port, _) = statics.get(&gateway)?;
+        links.iter().find(|link| link.port == port)
+    };
     let mut routes = HashMap::new();
     for link in links.iter().filter(|link| link.twin.is_none()) {
         for subnet in &link.addresses {
@@ -109,7 +116,8 @@ fn of_configuration(links: &[Link], configured: &[evenkeel_config::Route]) -> Ha
         }
     }
     for route in configured {
-        if let Some(link) = link_of(links, route.via).filter(|link| link.twin.is_none()) {
+        let link = link_of(links, route.via).or_else(|| link_of_static(route.via));
+        if let Some(link) = link.filter(|link| link.twin.is_none()) {
             let hops = vec![Hop { port: link.port, gateway: Some(route.via) }];
             routes.entry(prefix_of(route.to)).or_insert(Route { mtu: None, hops });
         }

@@ -175,7 +175,7 @@ impl Table {
     }
 
     fn select_routes(&mut self) {
-        let ports = Ports { links: &self.links, interfaces: &self.interfaces };
+        let ports = Ports { links: &self.links, interfaces: &self.interfaces, statics: &self.statics };
         self.routes = Routes::new(ports, &self.wanted.routes, self.kernel_routes.iter().flatten());
     }
 

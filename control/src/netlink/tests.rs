@@ -150,10 +150,14 @@ fn the_configuration_alone_is_enough_for_ports_without_a_twin() {
     };
     let wanted = Wanted {
         backends: ["10.3.0.3", "10.3.0.4", "203.0.113.9"].map(address).into(),
-        routes: vec![Route { to: prefix("0.0.0.0/0"), via: address("10.3.0.254") }],
+        routes: vec![
+            Route { to: prefix("0.0.0.0/0"), via: address("10.3.0.254") },
+            Route { to: prefix("198.18.0.0/15"), via: address("192.168.7.1") },
+        ],
         neighbors: vec![
             known("10.3.0.254", 0xfe, "rig"),
             known("10.3.0.3", 3, "rig"),
+            known("192.168.7.1", 7, "rig"),
             known("10.2.0.5", 5, "lan"),
         ],
         ..Wanted::default()
@@ -162,6 +166,8 @@ fn the_configuration_alone_is_enough_for_ports_without_a_twin() {
     assert!(!table.take_outdated().any(), "there is no kernel to ask");
     assert_eq!(way(&table, "10.3.0.3"), Some(NextHop { port: RIG, mac: mac(3), mtu: 1500 }));
     assert_eq!(way(&table, "203.0.113.9"), Some(NextHop { port: RIG, mac: mac(0xfe), mtu: 1500 }));
+    let outside_any_subnet = Some(NextHop { port: RIG, mac: mac(7), mtu: 1500 });
+    assert_eq!(way(&table, "198.18.0.1"), outside_any_subnet);
     assert_eq!(way(&table, "10.2.0.5"), Some(NextHop { port: LAN, mac: mac(5), mtu: 1500 }));
     assert_eq!(way(&table, "10.3.0.4"), None);
     let states = ["10.3.0.3", "10.3.0.254", "10.3.0.4"].map(|of| state(&table, of).unwrap());
