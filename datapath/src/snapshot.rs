@@ -38,7 +38,7 @@ pub struct BackendId {
     pub epoch: u16,
 }
 
-/// Index of a next hop in [`Fib::next_hops`].
+/// Index of a next hop in [`Fib::next_hop`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct NextHopId(pub u16);
 

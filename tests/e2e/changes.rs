@@ -62,20 +62,23 @@ fn connections_outlive_a_drain_without_deadline(lab: &Lab) {
         &json!({ "command": "backend drain", "service": "nat", "backend": backend, "deadline": "never" }),
     );
     assert_eq!(lab.backend("nat", backend)["state"], "draining");
-    assert_eq!(downloads.into_iter().filter_map(|download| is_complete(download).then_some(())).count(), 9);
+    assert_eq!(
+        downloads.into_iter().filter_map(|download| is_complete(download).then_some(())).count(),
+        DOWNLOADS
+    );
 }
 
 fn a_drain_deadline_cuts_what_is_left(lab: &Lab) {
     let downloads = slow_downloads(lab, "web", "192.0.2.10");
     let backend = "10.0.1.102:8080";
     let doomed = flows(lab, "web", backend);
-    assert!(doomed > 0 && doomed < 9, "{doomed}");
+    assert!(doomed > 0 && doomed < DOWNLOADS, "{doomed}");
     let begin = Instant::now();
     lab.ask(&json!({ "command": "backend drain", "service": "web", "backend": backend, "deadline": "1s" }));
     let complete = downloads.into_iter().map(is_complete).filter(|complete| *complete).count();
     assert_eq!(
         complete,
-        9 - doomed,
+        DOWNLOADS - doomed,
         "downloads that were not to be cut, {:?} after the drain",
         begin.elapsed()
     );
@@ -91,7 +94,7 @@ fn a_backend_taken_down_is_cut_and_replaced(lab: &Lab) {
         let begin = Instant::now();
         let mut downloads = slow_downloads(lab, service, vip);
         let doomed = flows(lab, service, backend);
-        assert!(doomed > 0 && doomed < 9, "{service}: {doomed}");
+        assert!(doomed > 0 && doomed < DOWNLOADS, "{service}: {doomed}");
         lab.change("down", service, backend);
         let spread = lab.spread(vip, 100);
         assert_eq!(spread[1], 0, "{service}: {spread:?}");
@@ -101,7 +104,7 @@ fn a_backend_taken_down_is_cut_and_replaced(lab: &Lab) {
         });
         assert!(begin.elapsed() < Duration::from_secs(12), "{service}: {:?}", begin.elapsed());
         let complete = downloads.into_iter().map(is_complete).filter(|complete| *complete).count();
-        assert_eq!(complete, 9 - doomed, "{service}: downloads that finished");
+        assert_eq!(complete, DOWNLOADS - doomed, "{service}: downloads that finished");
     }
 }
 
@@ -210,11 +213,15 @@ fn an_invalid_file_changes_nothing(lab: &Lab) {
     lab.spread("192.0.2.20", 30);
 }
 
-/// Nine downloads of four seconds each through a service, all under way.
+/// So many that none of three backends is left out by chance.
+const DOWNLOADS: usize = 24;
+
+/// Downloads of four seconds each through a service, all under way.
 fn slow_downloads(lab: &Lab, service: &str, vip: &str) -> Vec<Child> {
     let before = number(&json!(lab.service_counter(service, "flows_opened")));
-    let downloads = (0..9).map(|_| lab.slow_download(vip)).collect();
-    lab.await_that("nine downloads", || lab.service_counter(service, "flows_opened") == before + 9);
+    let downloads = (0..DOWNLOADS).map(|_| lab.slow_download(vip)).collect();
+    let all = before + DOWNLOADS as u64;
+    lab.await_that("the downloads", || lab.service_counter(service, "flows_opened") == all);
     downloads
 }
 

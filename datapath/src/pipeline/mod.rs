@@ -3,9 +3,9 @@
 //! [`Pipeline::forward`] is a pure function of the burst, the flow table, the snapshot, the time and the seed. It makes
 //! three passes, so that the memory that one packet needs is on its way while others are worked on:
 //!
-//! 1. [`Pipeline::classify`]: parse, find the owner, hash, prefetch the bucket of the flow table;
+//! 1. `Pipeline::classify`: parse, find the owner, hash, prefetch the bucket of the flow table;
 //! 2. look into the bucket, prefetch the flow;
-//! 3. [`Pipeline::decide`]: find or open the flow, rewrite the packet.
+//! 3. `Pipeline::decide`: find or open the flow, rewrite the packet.
 
 mod cut;
 mod errors;
