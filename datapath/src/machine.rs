@@ -25,7 +25,6 @@ pub struct Region<T: Copy> {
     start: NonNull<T>,
     len: usize,
     mapped: usize,
-    huge: bool,
 }
 
 // SAFETY: a region owns its memory alone, as a `Vec<T>` does.
@@ -59,13 +58,7 @@ impl<T: Copy> Region<T> {
             // SAFETY: `index` is within the mapping, which is page aligned, writable and not shared with anyone.
             unsafe { start.add(index).write(value) };
         }
-        Ok(Self { start, len, mapped: octets, huge })
-    }
-
-    /// True if the kernel gave reserved huge pages (transparent ones may still stand behind it if not).
-    #[must_use]
-    pub const fn is_huge(&self) -> bool {
-        self.huge
+        Ok(Self { start, len, mapped: octets })
     }
 }
 

@@ -14,7 +14,8 @@ enum L4Checksum {
     Update,
     /// By software, over everything: for wires that hand over packets whose checksum nobody has computed.
     Whole,
-    /// By the sending device. Only where the receiving one has found it good, lest damage be covered up.
+    /// By the sending device. Only where the receiving one has found it good, lest damage be covered up, or where it is
+    /// to be computed whole anyway.
     Offload,
 }
 
