@@ -1,9 +1,12 @@
 //! Routes and neighbours, as the kernel (or the configuration) has them: longest prefix match to a next hop.
 //!
-//! A balancer's table is small: its own subnets, their neighbours, a default route. It is kept as one hash map for each
-//! prefix length in use, longest first, so a lookup costs one probe for each length.
+//! A balancer's table is small: its own subnets, their neighbours, a default route. For IPv4 it is a trie of four levels
+//! ([`trie`]); for IPv6 one hash map for each prefix length in use, longest first, so a lookup costs one probe for each length.
+
+mod trie;
 
 use hashbrown::HashMap;
+use trie::Trie;
 
 use crate::key::Addr;
 use crate::snapshot::{MacAddress, NextHopId, PortId};
@@ -52,8 +55,8 @@ type Ids = HashMap<NextHop, NextHopId, foldhash::fast::FixedState>;
 #[derive(Clone, Debug, Default)]
 pub struct Fib {
     next_hops: Vec<NextHop>,
-    /// By prefix length, longest first, IPv4 (lengths over 96, mapped) apart from IPv6.
-    v4: Vec<(u128, Routes)>,
+    v4: Trie,
+    /// By prefix length, longest first.
     v6: Vec<(u128, Routes)>,
 }
 
@@ -64,19 +67,21 @@ impl Fib {
     pub fn new(routes: impl IntoIterator<Item = (Prefix, Option<NextHop>)>) -> Self {
         let mut fib = Self::default();
         let mut ids = HashMap::default();
+        let mut routes: Vec<_> = routes.into_iter().collect();
+        routes.sort_by_key(|(prefix, _)| prefix.length);
         for (prefix, next_hop) in routes {
             let id = next_hop.and_then(|next_hop| fib.intern(&mut ids, next_hop));
-            let family = if prefix.addr.is_v4() && prefix.length >= 96 { &mut fib.v4 } else { &mut fib.v6 };
-            let mask =
-                if prefix.length == 0 { 0 } else { u128::MAX << (128 - u32::from(prefix.length.min(128))) };
-            let at = match family.binary_search_by(|(other, _)| mask.cmp(other)) {
-                Ok(at) => at,
-                Err(at) => {
-                    family.insert(at, (mask, Routes::default()));
-                    at
-                }
-            };
-            family[at].1.insert(u128::from_be_bytes(prefix.addr.octets()) & mask, id);
+            let Prefix { addr, length } = Prefix::new(prefix.addr, prefix.length);
+            // An IPv4 prefix is mapped, 96 bits and more; as one of IPv6 it would be no address of any packet's.
+            if let Some(length) = length.checked_sub(96).filter(|_| addr.is_v4()) {
+                fib.v4.insert(addr.v4_octets(), length, id);
+                continue;
+            }
+            let mask = if length == 0 { 0 } else { u128::MAX << (128 - u32::from(length)) };
+            if fib.v6.first().is_none_or(|(longest, _)| *longest != mask) {
+                fib.v6.insert(0, (mask, Routes::default()));
+            }
+            fib.v6[0].1.insert(u128::from_be_bytes(addr.octets()), id);
         }
         fib
     }
@@ -97,9 +102,24 @@ impl Fib {
     #[must_use]
     #[inline]
     pub fn lookup(&self, addr: Addr) -> Option<NextHopId> {
+        if addr.is_v4() {
+            return self.lookup_v4(addr.v4_octets());
+        }
         let bits = u128::from_be_bytes(addr.octets());
-        let family = if addr.is_v4() { &self.v4 } else { &self.v6 };
-        family.iter().find_map(|(mask, routes)| routes.get(&(bits & mask))).copied().flatten()
+        self.v6.iter().find_map(|(mask, routes)| routes.get(&(bits & mask))).copied().flatten()
+    }
+
+    /// The same for an IPv4 address in network byte order.
+    #[must_use]
+    #[inline(always)]
+    pub fn lookup_v4(&self, address: [u8; 4]) -> Option<NextHopId> {
+        self.v4.lookup(address)
+    }
+
+    /// All next hops, by [`NextHopId`].
+    #[must_use]
+    pub fn next_hops(&self) -> &[NextHop] {
+        &self.next_hops
     }
 
     /// The next hop with this id.
