@@ -11,7 +11,7 @@ use evenkeel_datapath::maglev::{Candidate, DEFAULT_SIZE, Maglev};
 use evenkeel_datapath::packet::{HeapPacket, Packet};
 use evenkeel_datapath::snapshot::{
     Backend, BackendState, LocalAddresses, MacAddress, Mode, NextHopId, PortId, PortInfo, Service,
-    ServiceSlot, Snapshot, Timeouts,
+    ServiceSlot, SnapshotParts, Timeouts,
 };
 
 use crate::rig::frames::{FRAME_LEN, NEIGHBOUR, Pair, Segment, device_mac, frame};
@@ -22,8 +22,8 @@ const SERVED: u32 = 6;
 
 /// A snapshot with every service in `mode`.
 #[must_use]
-pub fn snapshot(mode: Mode) -> Snapshot {
-    let mut snapshot = Snapshot {
+pub fn snapshot(mode: Mode) -> SnapshotParts {
+    let mut snapshot = SnapshotParts {
         generation: 1,
         local: LocalAddresses::new(&[Addr::from_v4([10, 255, 255, 1]), v6(0xffff)], 1_024, u16::MAX),
         ports: vec![PortInfo { mac: MacAddress(device_mac(0)), mtu: 1_500, ..PortInfo::default() }],
@@ -33,7 +33,7 @@ pub fn snapshot(mode: Mode) -> Snapshot {
             (Prefix::new(addr, length), Some(next_hop))
         }))),
         timeouts: Timeouts { tcp_handshake_ms: 3_600_000, ..Timeouts::default() },
-        ..Snapshot::default()
+        ..SnapshotParts::default()
     };
     for service in 0..10_u16 {
         let protocol = if matches!(service, 6 | 7 | 9) { Protocol::Udp } else { Protocol::Tcp };

@@ -15,7 +15,7 @@ use evenkeel_datapath::machine;
 use evenkeel_datapath::packet::{HeapPacket, HeapPool};
 use evenkeel_datapath::pipeline::{Pipeline, PipelineConfig};
 use evenkeel_datapath::port::{BURST, MemoryQueue};
-use evenkeel_datapath::snapshot::{BackendState, Mode, PortId, Snapshot, WorkerId};
+use evenkeel_datapath::snapshot::{BackendState, Mode, PortId, Snapshot, SnapshotParts, WorkerId};
 use evenkeel_datapath::steering::Steering;
 use evenkeel_datapath::worker::{Handle, Links, Worker};
 
@@ -75,7 +75,7 @@ pub fn run(report: &mut Report) -> Result<()> {
 }
 
 struct Fleet {
-    snapshot: Snapshot,
+    snapshot: SnapshotParts,
     handles: Vec<Handle>,
     workers: Vec<Worker<MemoryQueue<HeapPacket>, HeapPool>>,
 }
@@ -83,9 +83,9 @@ struct Fleet {
 impl Fleet {
     fn new() -> Result<Self> {
         let steering = Arc::new(Steering::Software { workers: WORKERS });
-        let snapshot = Snapshot { steering, ..scene::snapshot(Mode::FullNat) };
+        let snapshot = SnapshotParts { steering, ..scene::snapshot(Mode::FullNat) };
         let inboxes: Vec<_> = (0..WORKERS).map(|_| Arc::new(ArrayQueue::new(4 * BURST))).collect();
-        let first = Arc::new(snapshot.clone());
+        let first = Arc::new(Snapshot::from(snapshot.clone()));
         let mut fleet = Self { snapshot, handles: Vec::new(), workers: Vec::new() };
         for id in (0..WORKERS).map(WorkerId) {
             let handle = Handle {
@@ -151,7 +151,7 @@ impl Fleet {
             }
         }
         self.snapshot.generation += 1;
-        let snapshot = Arc::new(self.snapshot.clone());
+        let snapshot = Arc::new(Snapshot::from(self.snapshot.clone()));
         for handle in &self.handles {
             while let Some(Reply::Returned(old)) = handle.replies.pop() {
                 drop(old);

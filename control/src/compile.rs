@@ -15,7 +15,7 @@ use evenkeel_datapath::maglev::{Candidate, Maglev};
 use evenkeel_datapath::port::PortCapabilities;
 use evenkeel_datapath::snapshot::{
     Backend, BackendState, LocalAddresses, Mode, PortInfo, RateLimits, Service, ServiceSlot, Snapshot,
-    Timeouts,
+    SnapshotParts, Timeouts,
 };
 use evenkeel_datapath::steering::Steering;
 use foldhash::fast::FixedState;
@@ -80,7 +80,7 @@ pub(crate) fn compile(
     generation: u64,
 ) -> (Snapshot, Tables) {
     let config = &desired.config;
-    let mut snapshot = Snapshot {
+    let mut snapshot = SnapshotParts {
         generation,
         services: vec![None; slots.service_slots()],
         backends: vec![None; slots.backend_slots()],
@@ -91,7 +91,7 @@ pub(crate) fn compile(
         steering: Arc::clone(&fixed.steering),
         timeouts: timeouts(&config.timeouts),
         limits: limits(config.limits),
-        ..Snapshot::default()
+        ..SnapshotParts::default()
     };
     let mut kept = Tables::default();
     for service in &desired.services {
@@ -124,11 +124,11 @@ pub(crate) fn compile(
         snapshot.services[usize::from(slot)] = Some(entry);
     }
     keep_what_leaves(&mut snapshot, slots, fib);
-    (snapshot, kept)
+    (snapshot.into(), kept)
 }
 
 /// What has been removed and may still have flows stays, down: so its flows are reset and not forgotten.
-fn keep_what_leaves(snapshot: &mut Snapshot, slots: &Slots, fib: &Fib) {
+fn keep_what_leaves(snapshot: &mut SnapshotParts, slots: &Slots, fib: &Fib) {
     let none = Arc::new(Maglev::default());
     for slot in 0..=u16::MAX {
         let Some(place) = snapshot.services.get_mut(usize::from(slot)) else { break };

@@ -3,6 +3,7 @@
 //! A worker counts in private arrays ([`Counters`]) and copies them to memory that others read ([`Published`]) a part
 //! at a time, so that publishing never holds up a burst for long.
 
+use crate::flow::Direction;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -225,6 +226,25 @@ impl Counters {
     #[inline]
     pub fn backend(&mut self, slot: u16) -> Option<&mut Row> {
         self.backends.get_mut(usize::from(slot))
+    }
+
+    /// Counts a packet of `octets` for the service and the backend of its flow, by their slots.
+    #[inline(always)]
+    pub fn count_packet(&mut self, direction: Direction, service: u16, backend: u16, octets: u64) {
+        use BackendCounter as B;
+        use ServiceCounter as S;
+        let (of_service, of_backend) = match direction {
+            Direction::Forward => ((S::PacketsIn, S::BytesIn), (B::PacketsIn, B::BytesIn)),
+            Direction::Reverse => ((S::PacketsOut, S::BytesOut), (B::PacketsOut, B::BytesOut)),
+        };
+        if let Some(row) = self.service(service) {
+            row[of_service.0 as usize] += 1;
+            row[of_service.1 as usize] += octets;
+        }
+        if let Some(row) = self.backend(backend) {
+            row[of_backend.0 as usize] += 1;
+            row[of_backend.1 as usize] += octets;
+        }
     }
 
     /// What came in less what went out, was passed on or dropped: zero whenever nothing is under way in the worker

@@ -31,6 +31,10 @@ pub enum FlowState {
     BackendReset = 9,
 }
 
+const fn bit(state: FlowState) -> u32 {
+    1 << state as u32
+}
+
 /// Which way a packet of a flow goes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Direction {
@@ -111,6 +115,24 @@ impl FlowState {
         }
     }
 
+    /// True if a packet in this direction with none of SYN, FIN and RST leaves the state as [`FlowState::after`] has it: as
+    /// it is.
+    #[must_use]
+    #[inline]
+    pub const fn is_steady(self, direction: Direction, one_sided: bool) -> bool {
+        const OPEN: u32 = bit(FlowState::Established)
+            | bit(FlowState::ClientClosed)
+            | bit(FlowState::BackendClosed)
+            | bit(FlowState::Closed)
+            | bit(FlowState::TwoWay);
+        let steady = match direction {
+            Direction::Forward => OPEN | bit(Self::OneWay) | bit(Self::BackendReset),
+            Direction::Reverse => OPEN | bit(Self::ClientReset),
+        };
+        let steady = if one_sided { steady } else { steady | bit(Self::Handshake) };
+        steady >> self as u32 & 1 == 1
+    }
+
     /// True if both sides are done, so that a SYN on the same tuple is a new connection.
     #[must_use]
     pub const fn is_over(self) -> bool {
@@ -152,4 +174,27 @@ pub struct FlowView {
     pub state: FlowState,
     /// Milliseconds since its last packet.
     pub idle_ms: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_state_is_one_that_a_quiet_packet_leaves() {
+        for state in FlowState::ALL {
+            let is_udp = matches!(state, FlowState::OneWay | FlowState::TwoWay);
+            let flags = (!is_udp).then_some(tcp::ACK);
+            for (direction, one_sided) in
+                [(Direction::Forward, false), (Direction::Forward, true), (Direction::Reverse, false)]
+            {
+                let stays = state != FlowState::Free && state.after(direction, flags, one_sided) == state;
+                assert_eq!(
+                    state.is_steady(direction, one_sided),
+                    stays,
+                    "{state:?} {direction:?} {one_sided}"
+                );
+            }
+        }
+    }
 }

@@ -25,8 +25,8 @@ pub const LAYOUT_VERSION: u32 = 1;
 /// References in one bucket.
 const SLOTS: usize = 10;
 
-/// A bucket with this many references is crowded: the next one looks at the other bucket too.
-const CROWDED: u32 = 7;
+/// A bucket with fewer free slots is crowded: the next reference looks at the other bucket too.
+const ROOMY: u32 = 4;
 
 /// Cache lines that an insertion touches at most: two buckets for each of two references, entry, hashes.
 pub const INSERT_LINES: usize = 6;
@@ -40,6 +40,41 @@ impl FlowId {
     #[must_use]
     pub const fn index(self) -> u32 {
         self.0
+    }
+}
+
+/// What [`FlowTable::guess`] answers: a flow and a direction, or none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Guess(u32);
+
+impl Guess {
+    const NONE: Self = Self(0);
+
+    /// The place of the flow; past the end of any table where there is none.
+    #[inline(always)]
+    const fn index(self) -> usize {
+        (self.0 & !REVERSE).wrapping_sub(1) as usize
+    }
+
+    /// Which way a packet of the flow would go.
+    #[must_use]
+    #[inline(always)]
+    pub const fn direction(self) -> Direction {
+        if self.0 & REVERSE == 0 { Direction::Forward } else { Direction::Reverse }
+    }
+
+    /// True where there is one.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_some(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Both; `None` where there is no guess.
+    #[must_use]
+    #[inline]
+    pub fn flow(self) -> Option<(FlowId, Direction)> {
+        unpack(self.0)
     }
 }
 
@@ -85,8 +120,10 @@ impl Entry {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C, align(64))]
 struct Bucket {
+    /// Zero: free.
     tags: [u16; SLOTS],
-    reserved: u32,
+    /// References that found this first bucket of theirs crowded and are in their second one.
+    away: u32,
     /// Zero: free. Else the flow's number + 1, and the direction in the top bit.
     references: [u32; SLOTS],
 }
@@ -101,26 +138,34 @@ impl Bucket {
         equal_lanes(first, tag) | u32::from(*ninth == tag) << 8 | u32::from(*tenth == tag) << 9
     }
 
-    fn used(&self) -> u32 {
-        self.references.iter().map(|&reference| u32::from(reference != 0)).sum()
+    /// Bit i: slot i is free.
+    #[inline]
+    fn free(&self) -> u32 {
+        self.matches(0)
     }
 
+    #[inline]
     fn put(&mut self, tag: u16, reference: u32) -> bool {
-        let free = self.references.iter().position(|&slot| slot == 0);
-        if let Some(index) = free {
-            self.tags[index] = tag;
-            self.references[index] = reference;
-        }
-        free.is_some()
+        let index = self.free().trailing_zeros() as usize;
+        let (Some(own_tag), Some(slot)) = (self.tags.get_mut(index), self.references.get_mut(index)) else {
+            return false;
+        };
+        (*own_tag, *slot) = (tag, reference);
+        true
     }
 
-    fn take(&mut self, reference: u32) -> bool {
-        let found = self.references.iter().position(|&slot| slot == reference);
-        if let Some(index) = found {
-            self.tags[index] = 0;
-            self.references[index] = 0;
+    #[inline]
+    fn take(&mut self, tag: u16, reference: u32) -> bool {
+        let mut matches = self.matches(tag);
+        while let Some(slot) = self.references.get_mut(matches.trailing_zeros() as usize) {
+            if *slot == reference {
+                *slot = 0;
+                self.tags[matches.trailing_zeros() as usize] = 0;
+                return true;
+            }
+            matches &= matches.wrapping_sub(1);
         }
-        found.is_some()
+        false
     }
 }
 
@@ -229,18 +274,26 @@ impl FlowTable {
 
     /// A guess, to be verified: the flow that the first bucket of `hash` most likely refers to. Its entry is brought near.
     #[must_use]
-    #[inline]
-    pub fn guess(&self, hash: u64) -> Option<(FlowId, Direction)> {
+    #[inline(always)]
+    pub fn guess(&self, hash: u64) -> Guess {
         let stored = Self::stored(hash);
-        let bucket = self.buckets.get(self.first_bucket(stored))?;
+        let Some(bucket) = self.buckets.get(self.first_bucket(stored)) else { return Guess::NONE };
         // Past the first eight slots there is hardly ever a reference; those are left to `find`.
-        let (first, _) = bucket.tags.split_first_chunk()?;
+        let Some((first, _)) = bucket.tags.split_first_chunk() else { return Guess::NONE };
         let matches = equal_lanes(first, Self::tag(stored));
-        let found = unpack(*bucket.references.get(matches.trailing_zeros() as usize)?);
-        if let Some(entry) = found.and_then(|(id, _)| self.entries.get(id.0 as usize)) {
+        let reference = bucket.references.get(matches.trailing_zeros() as usize);
+        let guess = Guess(reference.copied().unwrap_or_default());
+        if let Some(entry) = self.entries.get(guess.index()) {
             prefetch(entry);
         }
-        found
+        guess
+    }
+
+    /// The guessed flow as it stands, to change when it was last seen; it may be free, and any other than the packet's.
+    #[must_use]
+    #[inline(always)]
+    pub fn guessed_mut(&mut self, guess: Guess) -> Option<&mut Entry> {
+        self.entries.get_mut(guess.index())
     }
 
     /// The flow entered under `hash` for which `is_it` is true.
@@ -253,8 +306,9 @@ impl FlowTable {
     ) -> Option<(FlowId, Direction)> {
         let stored = Self::stored(hash);
         let tag = Self::tag(stored);
-        for bucket in [self.first_bucket(stored), self.second_bucket(stored)] {
-            let bucket = self.buckets.get(bucket)?;
+        let mut index = self.first_bucket(stored);
+        for is_last in [false, true] {
+            let bucket = self.buckets.get(index)?;
             let mut matches = bucket.matches(tag);
             while let Some(reference) = bucket.references.get(matches.trailing_zeros() as usize) {
                 if let Some((id, direction)) = unpack(*reference)
@@ -264,8 +318,39 @@ impl FlowTable {
                 }
                 matches &= matches.wrapping_sub(1);
             }
+            if is_last || bucket.away == 0 {
+                return None;
+            }
+            index = self.second_bucket(stored);
         }
         None
+    }
+
+    /// True if surely no flow is entered under `hash`: its first bucket alone tells. False says nothing.
+    #[must_use]
+    #[inline]
+    pub fn lacks(&self, hash: u64) -> bool {
+        let stored = Self::stored(hash);
+        let bucket = self.buckets.get(self.first_bucket(stored));
+        bucket.is_some_and(|bucket| bucket.away | bucket.matches(Self::tag(stored)) == 0)
+    }
+
+    /// Brings near what [`FlowTable::prefetch_references`] will look at.
+    #[inline]
+    pub fn prefetch_removal(&self, guess: Guess) {
+        if let Some(hashes) = self.hashes.get(guess.index()) {
+            prefetch(hashes);
+        }
+    }
+
+    /// Brings near what removing the guessed flow will look at.
+    #[inline]
+    pub fn prefetch_references(&self, guess: Guess) {
+        for &hash in self.hashes.get(guess.index()).into_iter().flatten() {
+            if let Some(bucket) = self.buckets.get(self.first_bucket(hash)) {
+                prefetch(bucket);
+            }
+        }
     }
 
     /// The flow with this number; `None` if the place is free.
@@ -307,20 +392,45 @@ impl FlowTable {
         self.hashes[id.0 as usize] = [forward, reverse];
         self.free = next_free;
         self.len += 1;
+        // Where the next flow will go, which may have been free for long.
+        if let (Some(entry), Some(hashes)) =
+            (self.entries.get(next_free as usize), self.hashes.get(next_free as usize))
+        {
+            prefetch(entry);
+            prefetch(hashes);
+        }
         Ok(id)
     }
 
+    #[inline]
     fn put(&mut self, hash: u32, reference: u32) -> Result<(), Full> {
-        let (first, second) = (self.first_bucket(hash), self.second_bucket(hash));
-        let used = self.buckets[first].used();
-        let bucket = if used < CROWDED || used <= self.buckets[second].used() { first } else { second };
-        if self.buckets[bucket].put(Self::tag(hash), reference) { Ok(()) } else { Err(Full) }
+        let first = self.first_bucket(hash);
+        let free = self.buckets[first].free().count_ones();
+        if free < ROOMY {
+            return self.put_in_emptier(hash, reference);
+        }
+        if self.buckets[first].put(Self::tag(hash), reference) { Ok(()) } else { Err(Full) }
     }
 
-    fn take(&mut self, hash: u32, reference: u32) {
+    #[cold]
+    fn put_in_emptier(&mut self, hash: u32, reference: u32) -> Result<(), Full> {
         let (first, second) = (self.first_bucket(hash), self.second_bucket(hash));
-        if !self.buckets[first].take(reference) {
-            self.buckets[second].take(reference);
+        let free = |bucket: usize| self.buckets[bucket].free().count_ones();
+        let bucket = if free(first) >= free(second) { first } else { second };
+        if !self.buckets[bucket].put(Self::tag(hash), reference) {
+            return Err(Full);
+        }
+        self.buckets[first].away += u32::from(bucket != first);
+        Ok(())
+    }
+
+    #[inline]
+    fn take(&mut self, hash: u32, reference: u32) {
+        let (first, tag) = (self.first_bucket(hash), Self::tag(hash));
+        if !self.buckets[first].take(tag, reference) && self.buckets[first].away > 0 {
+            let second = self.second_bucket(hash);
+            let was_away = self.buckets[second].take(tag, reference);
+            self.buckets[first].away -= u32::from(was_away);
         }
     }
 

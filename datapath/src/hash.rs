@@ -1,6 +1,7 @@
 //! The hash of a flow key, and a small random number generator; both seeded, both the same on every run with one seed.
 
-use crate::key::FlowKey;
+use crate::key::{FlowKey, Protocol};
+use crate::plain::End;
 
 /// A seeded hash over flow keys: multiply and fold, as in wyhash and its kin.
 ///
@@ -32,19 +33,26 @@ impl FlowHasher {
     #[must_use]
     #[inline]
     pub const fn hash(&self, key: &FlowKey) -> u64 {
+        if let (Some(source), Some(destination)) = (End::of(&key.source), End::of(&key.destination)) {
+            return self.hash_v4(source, destination, key.protocol);
+        }
         let [source_high, source_low] = key.source.addr.words();
         let [destination_high, destination_low] = key.destination.addr.words();
         let ports = (key.source.port as u64) << 16 | key.destination.port as u64;
-        let protocol = key.protocol as u64;
-        // Of an IPv4 address the first half of the low word never varies: the ports fit there, and nothing is lost.
-        let low = fold(source_low ^ ports ^ self.seed[0], destination_low ^ protocol ^ self.seed[1]);
-        // In IPv6 a port may cancel a bit of the address there, but not here as well.
-        let high = if source_high | destination_high == 0 {
-            0
-        } else {
-            fold(source_high ^ self.seed[1], destination_high ^ ports ^ self.seed[0])
-        };
+        let low =
+            fold(source_low ^ ports ^ self.seed[0], destination_low ^ key.protocol as u64 ^ self.seed[1]);
+        // A port may cancel a bit of the address there, but not here as well.
+        let high = fold(source_high ^ self.seed[1], destination_high ^ ports ^ self.seed[0]);
         fold(low ^ high ^ self.seed[3], self.seed[2])
+    }
+
+    /// The same of a tuple over IPv4.
+    #[must_use]
+    #[inline(always)]
+    pub const fn hash_v4(&self, source: End, destination: End, protocol: Protocol) -> u64 {
+        // Each end fills 48 bits of a word, so that nothing of it is lost.
+        let destination = destination.word() ^ (protocol as u64) << 48;
+        fold(fold(source.word() ^ self.seed[0], destination ^ self.seed[1]) ^ self.seed[3], self.seed[2])
     }
 
     /// The hash of one end of a flow.

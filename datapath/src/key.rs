@@ -46,6 +46,21 @@ impl Addr {
         Self { high: 0, low: MAPPED | u64::from_ne_bytes([0, 0, 0, 0, a, b, c, d]) }
     }
 
+    /// The mapped form of an IPv4 address whose four octets, read in native order, are `word`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_v4_word(word: u32) -> Self {
+        let shift = if cfg!(target_endian = "little") { 32 } else { 0 };
+        Self { high: 0, low: MAPPED | (word as u64) << shift }
+    }
+
+    /// The octets of [`Addr::v4_octets`], read in native order.
+    #[must_use]
+    #[inline(always)]
+    pub const fn v4_word(&self) -> u32 {
+        if cfg!(target_endian = "little") { (self.low >> 32) as u32 } else { self.low as u32 }
+    }
+
     /// True for a mapped IPv4 address.
     #[must_use]
     #[inline]

@@ -27,6 +27,7 @@ pub mod maglev;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;
+pub mod plain;
 pub mod port;
 pub mod reset;
 pub mod rewrite;

@@ -12,6 +12,8 @@
 //! So the first turn of all comes before the second of any, a candidate's share is in proportion to its weight, and
 //! the order of two candidates' turns depends on no third one. With equal weights these are the paper's rounds.
 
+use crate::machine::prefetch;
+
 /// Slots of a table unless the configuration says otherwise: the paper's small table, a prime.
 pub const DEFAULT_SIZE: u32 = 65_537;
 
@@ -52,6 +54,14 @@ impl Maglev {
     #[inline]
     pub fn pick(&self, hash: u64) -> Option<u16> {
         self.table.get(scale(hash, self.table.len() as u64) as usize).copied()
+    }
+
+    /// Brings near what [`Maglev::pick`] will look at.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if let Some(slot) = self.table.get(scale(hash, self.table.len() as u64) as usize) {
+            prefetch(slot);
+        }
     }
 
     /// True when no backend may be picked.

@@ -122,14 +122,17 @@ impl HeapPacket {
 }
 
 impl Packet for HeapPacket {
+    #[inline]
     fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
 
+    #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.buffer[self.start..]
     }
 
+    #[inline]
     fn total_len(&self) -> usize {
         self.buffer.len() - self.start
     }
@@ -153,6 +156,7 @@ impl Packet for HeapPacket {
         true
     }
 
+    #[inline]
     fn port(&self) -> PortId {
         self.port
     }
@@ -161,6 +165,7 @@ impl Packet for HeapPacket {
         self.port = port;
     }
 
+    #[inline]
     fn received(&self) -> Received {
         self.received
     }

@@ -66,11 +66,6 @@ impl Parsed {
 const TCP: u8 = Protocol::Tcp as u8;
 const UDP: u8 = Protocol::Udp as u8;
 
-/// The octets of Ethernet, IPv4 and TCP without options. No Ethernet frame is shorter, UDP's neither (60, IEEE 802.3).
-const PLAIN: usize = ethernet::LEN + ipv4::LEN + tcp::LEN;
-/// How an IPv4 header without options begins, the type of the frame before it.
-const PLAIN_V4: [u8; 3] = [ethernet::IPV4[0], ethernet::IPV4[1], 0x45];
-
 /// Parses the frame whose first segment is `bytes` and whose length is `total_len`, received by a port with address `own`.
 ///
 /// # Errors
@@ -91,31 +86,11 @@ impl Parsed {
     ///
     /// # Errors
     /// The reason to drop the packet.
-    #[inline]
     pub fn read(
         &mut self,
         bytes: &[u8],
         total_len: usize,
         received: Received,
-        own: &MacAddress,
-    ) -> Result<(), DropReason> {
-        // Nearly all packets: the same steps, with all lengths and offsets known when this is compiled.
-        if let Some(frame) = bytes.first_chunk::<PLAIN>()
-            && frame.starts_with(&own.0)
-            && frame[12..15] == PLAIN_V4
-            && matches!(frame[ethernet::LEN + ipv4::PROTOCOL], TCP | UDP)
-        {
-            return self.read_v4(frame, ipv4::LEN, total_len, received.ip_checksum);
-        }
-        self.read_other(bytes, total_len, received.ip_checksum, own)
-    }
-
-    #[inline(never)]
-    fn read_other(
-        &mut self,
-        bytes: &[u8],
-        total_len: usize,
-        ip_checksum: ChecksumStatus,
         own: &MacAddress,
     ) -> Result<(), DropReason> {
         self.content = Content::Other;
@@ -132,7 +107,7 @@ impl Parsed {
                 if ip[0] >> 4 != 4 || header_len < ipv4::LEN {
                     return Err(DropReason::BadIpHeader);
                 }
-                self.read_v4(bytes, header_len, total_len, ip_checksum)
+                self.read_v4(bytes, header_len, total_len, received.ip_checksum)
             }
             ethernet::IPV6 => self.read_v6(bytes, total_len),
             _ => Ok(()),
@@ -140,7 +115,6 @@ impl Parsed {
     }
 
     /// `header_len` is what the header says, and at least [`ipv4::LEN`].
-    #[inline(always)]
     fn read_v4(
         &mut self,
         bytes: &[u8],
@@ -160,10 +134,9 @@ impl Parsed {
         let is_right = match ip_checksum {
             ChecksumStatus::Good => true,
             ChecksumStatus::Bad => false,
-            ChecksumStatus::Unknown if header_len == ipv4::LEN => Sum::default().ipv4_header(ip).is_right(),
             ChecksumStatus::Unknown => {
-                let options = bytes.get(l3 + ipv4::LEN..l3 + header_len).ok_or(DropReason::Truncated)?;
-                Sum::default().ipv4_header(ip).octets(options).is_right()
+                let header = bytes.get(l3..l3 + header_len).ok_or(DropReason::Truncated)?;
+                Sum::default().octets(header).is_right()
             }
         };
         if !is_right {
@@ -191,7 +164,6 @@ impl Parsed {
         self.read_transport(bytes, protocol, Addr::from_v4(source), Addr::from_v4(destination))
     }
 
-    #[inline(never)]
     fn read_v6(&mut self, bytes: &[u8], total_len: usize) -> Result<(), DropReason> {
         let l3 = ethernet::LEN;
         let ip: &[u8; ipv6::LEN] = at(bytes, l3).ok_or(DropReason::Truncated)?;
@@ -221,7 +193,6 @@ impl Parsed {
         self.read_transport(bytes, protocol, source, destination)
     }
 
-    #[inline(always)]
     fn read_transport(
         &mut self,
         bytes: &[u8],
@@ -311,7 +282,7 @@ impl Parsed {
 /// False for flags that no TCP sets together: SYN with FIN or RST, and none of those that a segment must have one of
 /// (a null scan, or URG and PSH alone).
 #[inline]
-const fn is_sent_by_someone(flags: u8) -> bool {
+pub(crate) const fn is_sent_by_someone(flags: u8) -> bool {
     let has_purpose = flags & (tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK) != 0;
     has_purpose && (flags & tcp::SYN == 0 || flags & (tcp::FIN | tcp::RST) == 0)
 }
@@ -324,24 +295,8 @@ fn at<const N: usize>(bytes: &[u8], offset: usize) -> Option<&[u8; N]> {
 
 /// Addresses that no packet on a wire may have (RFC 1122, section 3.2.1.3; RFC 6890), and a source equal to the
 /// destination. Private addresses are a matter of configuration and pass.
-#[inline]
 fn is_martian_v4(source: [u8; 4], destination: [u8; 4]) -> bool {
-    const NO_SOURCE: u8 = 1;
-    const NO_DESTINATION: u8 = 2;
-    /// By the first octet of an address.
-    const CLASSES: [u8; 256] = {
-        let mut classes = [0; 256];
-        classes[0] = NO_SOURCE | NO_DESTINATION;
-        classes[127] = NO_SOURCE | NO_DESTINATION;
-        let mut multicast = 224;
-        while multicast < classes.len() {
-            classes[multicast] = NO_SOURCE;
-            multicast += 1;
-        }
-        classes
-    };
-    let class = |address: [u8; 4]| CLASSES[usize::from(address[0])];
-    class(source) & NO_SOURCE | class(destination) & NO_DESTINATION != 0 || source == destination
+    matches!(source[0], 0 | 127 | 224..) || matches!(destination[0], 0 | 127) || source == destination
 }
 
 /// The offset of the transport header in the packet that an ICMP error quotes, and its tuple. Eight octets of it are
@@ -383,6 +338,3 @@ fn quoted(packet: &[u8], v6: bool) -> Result<Option<(usize, FlowKey)>, DropReaso
     let destination = Endpoint { addr: destination, port: u16::from_be_bytes([ports[2], ports[3]]) };
     Ok(Some((l4, FlowKey { source, destination, protocol })))
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,6 +4,7 @@ use crate::checksum::Sum;
 use crate::key::{FlowKey, Protocol};
 use crate::packet::{ChecksumStatus, Packet, TransmitOffload};
 use crate::parse::Parsed;
+use crate::plain::{End, PLAIN, Plain};
 use crate::snapshot::{ChecksumOffload, MacAddress};
 use crate::wire::{ethernet, ipv4, ipv6, tcp, udp};
 
@@ -35,60 +36,51 @@ pub fn link_addresses(bytes: &[u8]) -> (MacAddress, MacAddress) {
     (MacAddress([s0, s1, s2, s3, s4, s5]), MacAddress([d0, d1, d2, d3, d4, d5]))
 }
 
-/// Makes `packet` one more router hop: TTL decremented (it is greater than 1), and its tuple become `to`, of the same
-/// family. `offload` is what the port that it leaves by can complete; `recompute` says that its checksum is not to be
-/// trusted.
+/// Makes a plain packet one more router hop (its TTL is greater than 1), with another tuple and the Ethernet addresses
+/// `link`; both checksums are updated.
 #[inline(always)]
-pub fn translate<P: Packet>(
-    packet: &mut P,
-    parsed: &Parsed,
-    to: &FlowKey,
-    offload: ChecksumOffload,
-    recompute: bool,
-) {
-    let by_device = offload.ipv4 || offload.tcp || offload.udp;
-    if !parsed.v6 && !by_device && !recompute && usize::from(parsed.l4 - parsed.l3) == ipv4::LEN {
-        let headers = packet.bytes_mut().get_mut(usize::from(parsed.l3)..);
-        if let Some(headers) = headers.and_then(<[u8]>::first_chunk_mut) {
-            return translate_plain(headers, parsed, to);
-        }
-    }
-    translate_any(packet, parsed, *to, offload, recompute);
-}
-
-/// Nearly all packets: an IPv4 header without options, and 20 octets of what follows it, are there, and both checksums
-/// are updated.
-#[inline(always)]
-fn translate_plain(headers: &mut [u8; ipv4::LEN + tcp::LEN], parsed: &Parsed, to: &FlowKey) {
-    let source = to.source.addr.v4_octets();
-    let destination = to.destination.addr.v4_octets();
-    let ports = (u32::from(to.source.port) << 16 | u32::from(to.destination.port)).to_be_bytes();
-    let addresses = Sum::ZERO
-        .replace_double(octets(headers, ipv4::SOURCE), source)
-        .replace_double(octets(headers, ipv4::DESTINATION), destination);
-    let ip_checksum = addresses.plus(ONE_HOP).update(octets(headers, ipv4::CHECKSUM));
-    let l4 = addresses.replace_double(octets(headers, ipv4::LEN), ports);
-    match parsed.key.protocol {
+pub fn translate_plain(frame: &mut [u8; PLAIN], plain: &Plain, to: (End, End), link: &[u8; 12]) {
+    const IP: usize = ethernet::LEN;
+    const L4: usize = ethernet::LEN + ipv4::LEN;
+    let addresses = |ends: (End, End)| u64::from(ends.0.address()) | u64::from(ends.1.address()) << 32;
+    let ports = |ends: (End, End)| u32::from(ends.0.port()) | u32::from(ends.1.port()) << 16;
+    let from = (plain.source, plain.destination);
+    let moved = Sum::ZERO.replace_words(addresses(from), addresses(to));
+    let ip_checksum = moved.plus(ONE_HOP).update(octets(frame, IP + ipv4::CHECKSUM));
+    let l4 = moved.replace_words(u64::from(ports(from)), u64::from(ports(to)));
+    match plain.protocol {
         Protocol::Tcp => {
-            let checksum = l4.update(octets(headers, ipv4::LEN + tcp::CHECKSUM));
-            headers[ipv4::LEN + tcp::CHECKSUM..][..2].copy_from_slice(&checksum);
+            let checksum = l4.update(octets(frame, L4 + tcp::CHECKSUM));
+            frame[L4 + tcp::CHECKSUM..][..2].copy_from_slice(&checksum);
         }
         Protocol::Udp => {
-            let checksum = updated_udp(l4, octets(headers, ipv4::LEN + udp::CHECKSUM));
-            headers[ipv4::LEN + udp::CHECKSUM..][..2].copy_from_slice(&checksum);
+            let checksum = updated_udp(l4, octets(frame, L4 + udp::CHECKSUM));
+            frame[L4 + udp::CHECKSUM..][..2].copy_from_slice(&checksum);
         }
     }
-    headers[ipv4::TTL] = parsed.ttl - 1;
-    headers[ipv4::CHECKSUM..ipv4::SOURCE].copy_from_slice(&ip_checksum);
-    headers[ipv4::SOURCE..ipv4::DESTINATION].copy_from_slice(&source);
-    headers[ipv4::DESTINATION..ipv4::LEN].copy_from_slice(&destination);
-    headers[ipv4::LEN..][..4].copy_from_slice(&ports);
+    frame[..12].copy_from_slice(link);
+    frame[IP + ipv4::TTL] = plain.ttl - 1;
+    frame[IP + ipv4::CHECKSUM..IP + ipv4::SOURCE].copy_from_slice(&ip_checksum);
+    frame[IP + ipv4::SOURCE..][..4].copy_from_slice(&to.0.address().to_ne_bytes());
+    frame[IP + ipv4::DESTINATION..][..4].copy_from_slice(&to.1.address().to_ne_bytes());
+    frame[L4..][..2].copy_from_slice(&to.0.port().to_ne_bytes());
+    frame[L4 + 2..][..2].copy_from_slice(&to.1.port().to_ne_bytes());
+}
+
+/// Makes a plain packet one more router hop and leaves its tuple as it is.
+#[inline(always)]
+pub fn pass_on_plain(frame: &mut [u8; PLAIN], plain: &Plain, link: &[u8; 12]) {
+    const IP: usize = ethernet::LEN;
+    let checksum = ONE_HOP.update(octets(frame, IP + ipv4::CHECKSUM));
+    frame[..12].copy_from_slice(link);
+    frame[IP + ipv4::TTL] = plain.ttl - 1;
+    frame[IP + ipv4::CHECKSUM..IP + ipv4::SOURCE].copy_from_slice(&checksum);
 }
 
 /// The `N` octets at `offset`, which is a constant and lies within.
 #[inline(always)]
-fn octets<const N: usize>(headers: &[u8; ipv4::LEN + tcp::LEN], offset: usize) -> [u8; N] {
-    core::array::from_fn(|index| headers[offset + index])
+fn octets<const N: usize>(frame: &[u8; PLAIN], offset: usize) -> [u8; N] {
+    core::array::from_fn(|index| frame[offset + index])
 }
 
 /// UDP's checksum after the changes in `sum`. Zero means "none" and stays (RFC 768, IPv4 alone); a checksum that comes
@@ -104,11 +96,13 @@ const fn updated_udp(sum: Sum, checksum: [u8; 2]) -> [u8; 2] {
     }
 }
 
-#[inline(never)]
-fn translate_any<P: Packet>(
+/// Makes `packet` one more router hop: TTL decremented (it is greater than 1), and its tuple become `to`, of the same
+/// family. `offload` is what the port that it leaves by can complete; `recompute` says that its checksum is not to be
+/// trusted.
+pub fn translate<P: Packet>(
     packet: &mut P,
     parsed: &Parsed,
-    to: FlowKey,
+    to: &FlowKey,
     offload: ChecksumOffload,
     recompute: bool,
 ) {
@@ -126,11 +120,11 @@ fn translate_any<P: Packet>(
     };
     let bytes = packet.bytes_mut();
     let addresses = if parsed.v6 {
-        write_addresses_v6(bytes, parsed, &to)
+        write_addresses_v6(bytes, parsed, to)
     } else {
-        write_addresses_v4(bytes, parsed, &to, offload.ipv4)
+        write_addresses_v4(bytes, parsed, to, offload.ipv4)
     };
-    let asked_l4 = write_transport(bytes, parsed, &to, addresses, way).then_some(from.protocol);
+    let asked_l4 = write_transport(bytes, parsed, to, addresses, way).then_some(from.protocol);
     let ip_checksum = offload.ipv4 && !parsed.v6;
     if ip_checksum || asked_l4.is_some() {
         // Without the padding of a short frame: some devices take all that follows the headers for the packet.

@@ -5,7 +5,10 @@
 //! - `Service::maglev` names only slots of backends of that service; it is empty when none may be picked.
 //! - Every index in it (next hops, ports, slots) is within its vector.
 
+mod shortcuts;
+
 use core::fmt;
+use core::ops::Deref;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -16,6 +19,7 @@ use crate::key::{Addr, Endpoint, Protocol};
 use crate::maglev::Maglev;
 use crate::steering::Steering;
 use crate::time::Time;
+pub(crate) use shortcuts::Shortcuts;
 
 /// Index of a port, in the order of the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
@@ -45,6 +49,16 @@ pub struct NextHopId(pub u16);
 /// An Ethernet address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct MacAddress(pub [u8; 6]);
+
+impl MacAddress {
+    /// Its octets in one word, to be compared.
+    #[must_use]
+    #[inline]
+    pub const fn word(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
+    }
+}
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,6 +152,15 @@ pub struct ChecksumOffload {
     pub tcp: bool,
     /// UDP's.
     pub udp: bool,
+}
+
+impl ChecksumOffload {
+    /// True if it completes any.
+    #[must_use]
+    #[inline]
+    pub const fn any(self) -> bool {
+        self.ipv4 | self.tcp | self.udp
+    }
 }
 
 /// What forwarding must know of a port.
@@ -265,6 +288,17 @@ impl LocalAddresses {
         if v4 { &self.v4 } else { &self.v6 }
     }
 
+    /// An address (by its index) of one family and a port, as the random number `draw` says; `None` if there is none.
+    #[must_use]
+    #[inline]
+    pub fn draw(&self, v4: bool, draw: u64) -> Option<(u8, u16)> {
+        let addresses = self.of_family(v4);
+        let ports = u64::from(self.last_port.saturating_sub(self.first_port)) + 1;
+        let index = ((draw >> 32) * addresses.len() as u64) >> 32;
+        let port = ((draw & 0xffff_ffff) * ports) >> 32;
+        Some((*addresses.get(index as usize)?, self.first_port + port as u16))
+    }
+
     /// First and last port.
     #[must_use]
     pub const fn ports(&self) -> (u16, u16) {
@@ -284,9 +318,9 @@ impl LocalAddresses {
     }
 }
 
-/// Everything that forwarding depends on, besides the packet, the flow table, the time and the seed.
+/// What forwarding depends on, besides the packet, the flow table, the time and the seed.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
+pub struct SnapshotParts {
     /// Grows by one with each change.
     pub generation: u64,
     /// By slot; `None` where there is none.
@@ -315,7 +349,7 @@ pub struct Snapshot {
     pub limits: RateLimits,
 }
 
-impl Snapshot {
+impl SnapshotParts {
     /// The backend with this id; `None` if it is gone or its slot has another now.
     #[must_use]
     #[inline]
@@ -328,5 +362,27 @@ impl Snapshot {
     #[inline]
     pub fn service(&self, slot: ServiceSlot) -> Option<&Service> {
         self.services.get(usize::from(slot.0))?.as_ref()
+    }
+}
+
+/// [`SnapshotParts`] that nobody changes any more, and what follows from them.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    parts: SnapshotParts,
+    pub(crate) shortcuts: Shortcuts,
+}
+
+impl From<SnapshotParts> for Snapshot {
+    fn from(parts: SnapshotParts) -> Self {
+        Self { shortcuts: Shortcuts::of(&parts), parts }
+    }
+}
+
+impl Deref for Snapshot {
+    type Target = SnapshotParts;
+
+    #[inline]
+    fn deref(&self) -> &SnapshotParts {
+        &self.parts
     }
 }

@@ -10,7 +10,7 @@
 use crate::hash::FlowHasher;
 use crate::key::{Endpoint, FlowKey};
 use crate::port::PortCapabilities;
-use crate::snapshot::{Mode, Snapshot, WorkerId};
+use crate::snapshot::{Mode, SnapshotParts, WorkerId};
 
 /// How packets find their worker.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -63,10 +63,17 @@ impl Steering {
         }
     }
 
+    /// True where there is one worker.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_single(&self) -> bool {
+        matches!(self, Self::Single)
+    }
+
     /// The owner of a packet with this key, TCP or UDP; `None` if it belongs to no service, so that whoever has it keeps it.
     /// `rss_hash` is the device's hash of this very tuple, where it is known.
     #[must_use]
-    pub fn owner(&self, snapshot: &Snapshot, key: &FlowKey, rss_hash: Option<u32>) -> Option<WorkerId> {
+    pub fn owner(&self, snapshot: &SnapshotParts, key: &FlowKey, rss_hash: Option<u32>) -> Option<WorkerId> {
         if matches!(self, Self::Single) {
             return None;
         }

@@ -149,7 +149,14 @@ fn a_packet_that_was_handed_over_is_not_handed_on() {
         let bytes = Frame { link_destination: mac(0x0a), ..frame }.bytes();
         let mut burst = [HeapPacket::new(&bytes, CLIENT_SIDE)];
         let mut outcome = Outcome::new();
-        rig.pipeline.forward(&rig.snapshot, rig.now, Origin::Worker, &mut burst, &mut HeapPool, &mut outcome);
+        rig.pipeline.forward(
+            &rig.snapshot.clone().into(),
+            rig.now,
+            Origin::Worker,
+            &mut burst,
+            &mut HeapPool,
+            &mut outcome,
+        );
         match outcome.verdicts[0] {
             Verdict::Transmit(BACKEND_SIDE) => seen[0] += 1,
             Verdict::Drop(DropReason::HandOverLoop) => seen[1] += 1,

@@ -18,7 +18,7 @@ use evenkeel_datapath::key::{FlowKey, Protocol};
 use evenkeel_datapath::packet::{Packet, PacketPool, Received, TransmitOffload};
 use evenkeel_datapath::pipeline::{Pipeline, PipelineConfig};
 use evenkeel_datapath::port::{BURST, Queue};
-use evenkeel_datapath::snapshot::{BackendState, Mode, PortId, Snapshot, WorkerId};
+use evenkeel_datapath::snapshot::{BackendState, Mode, PortId, Snapshot, SnapshotParts, WorkerId};
 use evenkeel_datapath::steering::Steering;
 use evenkeel_datapath::time::Time;
 use evenkeel_datapath::worker::{Handle, Links, Worker};
@@ -276,7 +276,7 @@ impl Bench {
 
 const VIPS: [&str; 3] = ["192.0.2.10:80", "192.0.2.11:80", "[2001:db8::12]:80"];
 
-fn snapshot() -> Snapshot {
+fn snapshot() -> SnapshotParts {
     let mut snapshot = network();
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         add_service(&mut snapshot, Mode::FullNat, protocol, VIPS[0], &["10.0.0.1:80", "10.0.0.2:80"]);
@@ -303,12 +303,12 @@ fn unreachable(about: &Frame) -> Frame {
 
 #[test]
 fn a_turn_allocates_nothing() {
-    let up = Arc::new(snapshot());
+    let up = Arc::new(Snapshot::from(snapshot()));
     let mut without = snapshot();
     for slot in [0, 2, 4] {
         set_state(&mut without, slot, BackendState::Down);
     }
-    let without = Arc::new(Snapshot { generation: 2, ..without });
+    let without = Arc::new(Snapshot::from(SnapshotParts { generation: 2, ..without }));
     let mut bench = Bench::new(&up);
     for round in 0..60_u16 {
         for vip in VIPS {

@@ -102,7 +102,7 @@ impl Contest {
     fn new(mode: Mode, capacity: u32) -> Result<Self> {
         let config = PipelineConfig { worker: WorkerId(0), flows: capacity, bounds: BOUNDS, seed: 7 };
         Ok(Self {
-            snapshot: scene::snapshot(mode),
+            snapshot: scene::snapshot(mode).into(),
             pipeline: Pipeline::new(&config)?,
             yardstick: Yardstick::new(capacity, BOUNDS, mode),
             burst: (0..BURST).map(|_| scene::blank()).collect(),

@@ -4,15 +4,15 @@
 //! It leaves out what the real one does for correctness and safety (owners, expiry, verdict kinds), so it is a
 //! yardstick that errs in favour of hashbrown.
 
-use evenkeel_datapath::counters::{BackendCounter, Bounds, Counters, ServiceCounter, WorkerCounter};
+use evenkeel_datapath::counters::{Bounds, Counters, WorkerCounter};
 use evenkeel_datapath::flow::{Direction, FlowState};
 use evenkeel_datapath::flow_table::Entry;
 use evenkeel_datapath::hash::{FlowHasher, Random};
 use evenkeel_datapath::key::{FlowKey, Protocol};
 use evenkeel_datapath::packet::{HeapPacket, Packet};
-use evenkeel_datapath::parse::{Parsed, parse};
+use evenkeel_datapath::plain::{End, PLAIN, Plain};
 use evenkeel_datapath::port::BURST;
-use evenkeel_datapath::rewrite::{pass_on, set_link_addresses, translate};
+use evenkeel_datapath::rewrite::{pass_on_plain, translate_plain};
 use evenkeel_datapath::snapshot::{Backend, BackendId, Mode, Service, Snapshot};
 use evenkeel_datapath::time::Time;
 use hashbrown::HashMap;
@@ -25,7 +25,7 @@ pub(super) struct Yardstick {
     /// What it counts.
     counters: Counters,
     random: Random,
-    parsed: Vec<Option<Parsed>>,
+    parsed: Vec<Option<Plain>>,
 }
 
 impl Yardstick {
@@ -53,12 +53,13 @@ impl Yardstick {
         let mut parsed = std::mem::take(&mut self.parsed);
         parsed.clear();
         parsed.extend(burst.iter().map(|packet| {
-            let own = snapshot.ports.get(usize::from(packet.port().0))?.mac;
-            parse(packet.bytes(), packet.total_len(), packet.received(), own).ok()
+            let own = &snapshot.ports.get(usize::from(packet.port().0))?.mac;
+            let frame = packet.bytes().first_chunk()?;
+            Plain::read(frame, packet.total_len(), packet.received().ip_checksum, own)
         }));
         let mut sent = 0;
         for (packet, parsed) in burst.iter_mut().zip(&parsed) {
-            let forwarded = parsed.as_ref().and_then(|parsed| self.packet(snapshot, now, packet, parsed));
+            let forwarded = parsed.as_ref().and_then(|plain| self.packet(snapshot, now, packet, plain));
             sent += usize::from(forwarded.is_some());
         }
         self.parsed = parsed;
@@ -70,14 +71,14 @@ impl Yardstick {
         snapshot: &Snapshot,
         now: Time,
         packet: &mut HeapPacket,
-        parsed: &Parsed,
+        plain: &Plain,
     ) -> Option<()> {
-        let (at, direction) = match self.index.get(&parsed.key) {
+        let (at, direction) = match self.index.get(&plain.key()) {
             Some(&found) => found,
-            None => (self.open(snapshot, now, parsed)?, Direction::Forward),
+            None => (self.open(snapshot, now, plain)?, Direction::Forward),
         };
         let entry = self.entries.get_mut(at as usize)?;
-        let flags = (parsed.key.protocol == Protocol::Tcp).then_some(parsed.tcp_flags);
+        let flags = (plain.protocol == Protocol::Tcp).then_some(plain.tcp_flags);
         let service = snapshot.service(entry.service)?;
         let backend = snapshot.backend(entry.backend)?;
         let state = entry.state.after(direction, flags, service.mode == Mode::DsrMac);
@@ -87,15 +88,8 @@ impl Yardstick {
         }
         let entry = *entry;
         self.counters.add(WorkerCounter::Hits, 1);
-        let octets = u64::from(parsed.length);
-        if let Some(row) = self.counters.service(entry.service.0) {
-            row[ServiceCounter::PacketsIn as usize] += 1;
-            row[ServiceCounter::BytesIn as usize] += octets;
-        }
-        if let Some(row) = self.counters.backend(entry.backend.slot) {
-            row[BackendCounter::PacketsIn as usize] += 1;
-            row[BackendCounter::BytesIn as usize] += octets;
-        }
+        let (in_service, at_backend) = (entry.service.0, entry.backend.slot);
+        self.counters.count_packet(direction, in_service, at_backend, u64::from(plain.length));
         let answer = answer(snapshot, service, backend, &entry);
         let (to, next_hop) = match direction {
             Direction::Forward => (answer.map(FlowKey::reversed), backend.next_hop?),
@@ -107,16 +101,22 @@ impl Yardstick {
         };
         let next_hop = snapshot.fib.next_hop(next_hop)?;
         let out = snapshot.ports.get(usize::from(next_hop.port.0))?;
+        let mut link = [0; 12];
+        link[..6].copy_from_slice(&next_hop.mac.0);
+        link[6..].copy_from_slice(&out.mac.0);
+        let frame: &mut [u8; PLAIN] = packet.bytes_mut().first_chunk_mut()?;
         match to {
-            Some(to) => translate(packet, parsed, &to, out.offload, false),
-            None => pass_on(packet, parsed, false),
+            Some(to) => {
+                let to = (End::of(&to.source)?, End::of(&to.destination)?);
+                translate_plain(frame, plain, to, &link);
+            }
+            None => pass_on_plain(frame, plain, &link),
         }
-        set_link_addresses(packet.bytes_mut(), next_hop.mac, out.mac);
         Some(())
     }
 
-    fn open(&mut self, snapshot: &Snapshot, now: Time, parsed: &Parsed) -> Option<u32> {
-        let key = &parsed.key;
+    fn open(&mut self, snapshot: &Snapshot, now: Time, plain: &Plain) -> Option<u32> {
+        let key = &plain.key();
         let service_slot = *snapshot.vips.get(&(key.destination, key.protocol))?;
         let service = snapshot.service(service_slot)?;
         let slot = service.maglev.pick(FlowHasher::SHARED.hash(key))?;
@@ -126,7 +126,7 @@ impl Yardstick {
             client_port: key.source.port,
             service: service_slot,
             backend: BackendId { slot, epoch: backend.epoch },
-            state: FlowState::at_first((key.protocol == Protocol::Tcp).then_some(parsed.tcp_flags)),
+            state: FlowState::at_first((key.protocol == Protocol::Tcp).then_some(plain.tcp_flags)),
             last_seen_ms: now.wrapping_millis(),
             ..Entry::default()
         };

@@ -48,7 +48,14 @@ pub(super) fn run(setup: u8, mut input: Input<'_>) {
             let origin = if epoch & 1 == 0 { Origin::Port } else { Origin::Worker };
             for chunk in burst.chunks(BURST) {
                 let (mut packets, whole): (Vec<HeapPacket>, Vec<bool>) = chunk.iter().cloned().unzip();
-                pipeline.forward(&snapshot, now, origin, &mut packets, &mut HeapPool, &mut outcome);
+                pipeline.forward(
+                    &snapshot.clone().into(),
+                    now,
+                    origin,
+                    &mut packets,
+                    &mut HeapPool,
+                    &mut outcome,
+                );
                 assert_eq!(outcome.verdicts.len(), packets.len());
                 for ((packet, is_whole), verdict) in packets.iter().zip(whole).zip(&outcome.verdicts) {
                     check(packet, is_whole, *verdict, origin);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use evenkeel_datapath::key::FlowKey;
-use evenkeel_datapath::snapshot::{BackendId, BackendState, Mode, PortId, Snapshot};
+use evenkeel_datapath::snapshot::{BackendId, BackendState, Mode, PortId, SnapshotParts};
 use evenkeel_datapath::time::Time;
 
 use super::bursts;
@@ -44,7 +44,7 @@ struct Flow {
 
 struct Balancer {
     fleet: Fleet,
-    snapshot: Snapshot,
+    snapshot: SnapshotParts,
     /// Of each slot: the latest epoch, and whether it is its second backend's.
     epochs: Vec<(u16, bool)>,
     flows: Vec<Flow>,
@@ -54,7 +54,7 @@ struct Balancer {
 impl Balancer {
     fn new(setup: u8) -> Self {
         let snapshot = network::of_setup(setup);
-        let fleet = Fleet::new(setup, &Arc::new(snapshot.clone()));
+        let fleet = Fleet::new(setup, &Arc::new(snapshot.clone().into()));
         let epochs = vec![(1, false); snapshot.backends.len()];
         Self { fleet, snapshot, epochs, flows: Vec::new(), now: Time(1_000_000_000_000) }
     }
@@ -135,7 +135,7 @@ impl Balancer {
     fn adopt(&mut self, service: usize) {
         rebuild(&mut self.snapshot, service);
         self.snapshot.generation += 1;
-        self.fleet.adopt(&Arc::new(self.snapshot.clone()), self.now);
+        self.fleet.adopt(&Arc::new(self.snapshot.clone().into()), self.now);
     }
 
     /// Does what the model does not follow: if a flow is opened, all that it knows may be wrong.

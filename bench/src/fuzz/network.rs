@@ -10,7 +10,7 @@ use evenkeel_datapath::key::{Addr, Endpoint, FlowKey, Protocol};
 use evenkeel_datapath::maglev::{Candidate, Maglev};
 use evenkeel_datapath::snapshot::{
     Backend, BackendId, BackendState, LocalAddresses, MacAddress, Mode, PortId, PortInfo, Service,
-    ServiceSlot, Snapshot,
+    ServiceSlot, SnapshotParts,
 };
 use evenkeel_datapath::steering::Steering;
 
@@ -83,7 +83,7 @@ fn backend_endpoint(slot: usize, second: bool) -> Endpoint {
 }
 
 /// The network with every backend active and one worker: the same for every input.
-static NETWORK: LazyLock<Snapshot> = LazyLock::new(|| {
+static NETWORK: LazyLock<SnapshotParts> = LazyLock::new(|| {
     let info = |mac| PortInfo { mac, mtu: 1500, ..PortInfo::default() };
     let gateway = NextHop { port: CLIENT_SIDE, mac: GATEWAY, mtu: 1500 };
     let everything = |v4: bool| if v4 { (Addr::from_v4([0; 4]), 96) } else { (Addr::default(), 0) };
@@ -96,14 +96,14 @@ static NETWORK: LazyLock<Snapshot> = LazyLock::new(|| {
             routes.push((Prefix::new(address(v4, [10, 0, 0], 3, host), 128), Some(next_hop)));
         }
     }
-    let mut snapshot = Snapshot {
+    let mut snapshot = SnapshotParts {
         generation: 1,
         fib: Arc::new(Fib::new(routes)),
         ports: MACS.map(info).into(),
         kernel_addresses: [address(true, [10, 0, 0], 3, 254), address(true, [192, 0, 2], 1, 254)]
             .into_iter()
             .collect(),
-        ..Snapshot::default()
+        ..SnapshotParts::default()
     };
     for (service, (mode, _, protocol, _)) in SERVICES.into_iter().enumerate() {
         let vip = vip(service);
@@ -119,7 +119,7 @@ static NETWORK: LazyLock<Snapshot> = LazyLock::new(|| {
 });
 
 /// Puts a backend into a slot, active, and its service's table right.
-pub(super) fn put_backend(snapshot: &mut Snapshot, slot: usize, epoch: u16, second: bool) {
+pub(super) fn put_backend(snapshot: &mut SnapshotParts, slot: usize, epoch: u16, second: bool) {
     let service = slot / BACKENDS;
     let endpoint = backend_endpoint(slot, second);
     snapshot.backends[slot] = Some(Backend {
@@ -134,7 +134,7 @@ pub(super) fn put_backend(snapshot: &mut Snapshot, slot: usize, epoch: u16, seco
 
 /// Builds the service's table anew from its active backends, or empties it if the service has been removed; and what
 /// follows from the backends of all.
-pub(super) fn rebuild(snapshot: &mut Snapshot, service: usize) {
+pub(super) fn rebuild(snapshot: &mut SnapshotParts, service: usize) {
     let is_served = snapshot.vips.contains_key(&(vip(service), SERVICES[service].2));
     let slots = service * BACKENDS..(service + 1) * BACKENDS;
     let candidates: Vec<Candidate> = slots
@@ -156,7 +156,7 @@ pub(super) fn rebuild(snapshot: &mut Snapshot, service: usize) {
 }
 
 /// Adds a service that is not there, or takes one away and its backends down: what leaves keeps its slots.
-pub(super) fn toggle_service(snapshot: &mut Snapshot, service: usize) {
+pub(super) fn toggle_service(snapshot: &mut SnapshotParts, service: usize) {
     let key = (vip(service), SERVICES[service].2);
     if snapshot.vips.remove(&key).is_none() {
         snapshot.vips.insert(key, ServiceSlot(service as u16));
@@ -173,7 +173,7 @@ pub(super) fn toggle_service(snapshot: &mut Snapshot, service: usize) {
 
 /// The backend of `service` that a frame with this link destination and tuple went to.
 pub(super) fn backend_of(
-    snapshot: &Snapshot,
+    snapshot: &SnapshotParts,
     service: usize,
     to: MacAddress,
     destination: Endpoint,
@@ -194,7 +194,7 @@ pub(super) fn client_frame(service: usize, number: u8, flags: u8, ttl: u8, paylo
 }
 
 /// The network, with workers and local ports as the first octet of an input says.
-pub(super) fn of_setup(setup: u8) -> Snapshot {
+pub(super) fn of_setup(setup: u8) -> SnapshotParts {
     let steering = match setup & 3 {
         0 => Steering::Single,
         1 => Steering::Software { workers: 2 },
@@ -204,7 +204,7 @@ pub(super) fn of_setup(setup: u8) -> Snapshot {
     // So few local ports that they run out, or plenty.
     let last_port = if setup & 0x10 == 0 { 1024 + 11 } else { 32_767 };
     let local = [true, false].map(|v4| address(v4, [10, 0, 0], 3, 250));
-    Snapshot {
+    SnapshotParts {
         local: LocalAddresses::new(&local, 1024, last_port),
         steering: Arc::new(steering),
         ..NETWORK.clone()

@@ -24,7 +24,7 @@ fn the_layout_is_that_of_its_version() {
     assert_eq!(entry, [0, 16, 18, 20, 24, 26, 27, 28]);
     assert_eq!((offset_of!(BackendId, slot), offset_of!(BackendId, epoch)), (0, 2));
     assert_eq!((size_of::<Bucket>(), align_of::<Bucket>()), (64, 64));
-    let bucket = [offset_of!(Bucket, tags), offset_of!(Bucket, reserved), offset_of!(Bucket, references)];
+    let bucket = [offset_of!(Bucket, tags), offset_of!(Bucket, away), offset_of!(Bucket, references)];
     assert_eq!(bucket, [0, 20, 24]);
     let states = [
         FlowState::Free,

@@ -10,21 +10,27 @@
 mod cut;
 mod errors;
 mod open;
+mod plain;
+mod plain_open;
 mod query;
 mod transport;
 
 use std::io;
 
+use plain_open::Opening;
+
 use crate::counters::{Bounds, Counters, DropReason, WorkerCounter};
-use crate::flow::{Direction, FlowState};
-use crate::flow_table::{FlowId, FlowTable};
+use crate::flow::FlowState;
+use crate::flow_table::{FlowTable, Guess};
 use crate::hash::{FlowHasher, Random};
 use crate::icmp::answer_echo;
+use crate::key::FlowKey;
 use crate::limit::Limiter;
 use crate::packet::{Packet, PacketPool};
 use crate::parse::{Content, Parsed};
+use crate::plain::Plain;
 use crate::port::BURST;
-use crate::snapshot::{PortId, Snapshot, WorkerId};
+use crate::snapshot::{MacAddress, PortId, Snapshot, WorkerId};
 use crate::steering::Steering;
 use crate::time::Time;
 
@@ -78,27 +84,47 @@ pub struct Pipeline {
     unresolved: query::Unresolved,
     sweep: query::Sweep,
     lanes: Box<[Lane]>,
+    openings: Box<[Opening]>,
 }
 
 /// What pass 1 found out about a packet.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 struct Lane {
-    parsed: Parsed,
+    /// Of TCP and UDP: of the tuple.
     hash: u64,
+    /// Of plain packets.
+    plain: Plain,
     /// The flow that the packet most likely belongs to.
-    guess: Option<(FlowId, Direction)>,
+    guess: Guess,
     step: Step,
+    /// Where it is decided.
+    verdict: Verdict,
+    /// Of others, and of plain ones that turn out to need more.
+    parsed: Parsed,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
     /// There is nothing left to find out.
-    Decided(Verdict),
-    /// TCP or UDP of this worker.
+    Decided,
+    /// TCP or UDP of this worker, plain and quiet.
+    Plain,
+    /// The same with SYN, FIN or RST.
+    Signal,
+    /// Plain, and prepared to open a flow.
+    Opening,
+    /// Other TCP or UDP of this worker.
     Transport,
     /// An ICMP message that may concern the datapath.
     Icmp,
+}
+
+impl Lane {
+    fn decided(&mut self, verdict: Verdict) -> Step {
+        self.verdict = verdict;
+        Step::Decided
+    }
 }
 
 /// What the decisions of one burst share.
@@ -144,8 +170,15 @@ impl Pipeline {
     /// Not enough memory.
     pub fn new(config: &PipelineConfig) -> io::Result<Self> {
         let mut random = Random::new(config.seed ^ (u64::from(config.worker.0) << 56));
-        let step = Step::Decided(Verdict::Drop(DropReason::NoPort));
-        let lane = Lane { parsed: Parsed::default(), hash: 0, guess: None, step };
+        let verdict = Verdict::Drop(DropReason::NoPort);
+        let lane = Lane {
+            hash: 0,
+            plain: Plain::default(),
+            guess: Guess::default(),
+            step: Step::Decided,
+            verdict,
+            parsed: Parsed::default(),
+        };
         Ok(Self {
             worker: config.worker,
             table: FlowTable::new(config.flows)?,
@@ -158,6 +191,7 @@ impl Pipeline {
             unresolved: query::Unresolved::default(),
             sweep: query::Sweep::default(),
             lanes: vec![lane; BURST].into_boxed_slice(),
+            openings: vec![Opening::default(); BURST].into_boxed_slice(),
         })
     }
 
@@ -178,70 +212,172 @@ impl Pipeline {
         outcome: &mut Outcome<A::Packet>,
     ) {
         let mut lanes = core::mem::take(&mut self.lanes);
-        for (lane, packet) in lanes.iter_mut().zip(&*burst) {
-            lane.step = self.classify(snapshot, origin, packet, lane);
+        let count = burst.len().min(lanes.len());
+        self.classify_burst(snapshot, origin, burst, &mut lanes[..count]);
+        if self.guess_burst(&mut lanes[..count]) {
+            self.prepare_burst(snapshot, &mut lanes[..count]);
         }
-        for (lane, _) in lanes.iter_mut().zip(&*burst) {
-            if let Step::Transport = lane.step {
-                lane.guess = self.table.guess(lane.hash);
-            }
-        }
-        outcome.verdicts.clear();
         let idle_limits_ms = snapshot.timeouts.by_state();
         let now_ms = now.wrapping_millis();
         let originated = &mut outcome.originated;
         let mut turn = Turn { snapshot, now, now_ms, idle_limits_ms, pool, originated };
-        let decisions = lanes.iter().zip(burst).map(|(lane, packet)| self.decide(&mut turn, packet, lane));
-        outcome.verdicts.extend(decisions);
+        outcome.verdicts.clear();
+        self.decide_burst(&mut turn, burst, &mut lanes[..count], &mut outcome.verdicts);
         self.lanes = lanes;
     }
 
-    /// Fills the lane of a packet, and tells the next step. With a verdict, `parsed` and `hash` do not count.
-    #[inline]
-    fn classify<P: Packet>(&self, snapshot: &Snapshot, origin: Origin, packet: &P, lane: &mut Lane) -> Step {
-        let port = packet.port();
-        let received = packet.received();
-        let Some(info) = snapshot.ports.get(usize::from(port.0)) else {
-            return Step::Decided(Verdict::Drop(DropReason::NoPort));
-        };
-        if let Err(reason) = lane.parsed.read(packet.bytes(), packet.total_len(), received, &info.mac) {
-            return Step::Decided(Verdict::Drop(reason));
+    // Each pass is a function of its own: together they need more registers than there are.
+
+    #[inline(never)]
+    fn classify_burst<P: Packet>(
+        &self,
+        snapshot: &Snapshot,
+        origin: Origin,
+        burst: &[P],
+        lanes: &mut [Lane],
+    ) {
+        for (lane, packet) in lanes.iter_mut().zip(burst) {
+            lane.step = self.classify(snapshot, origin, packet, lane);
         }
-        let is_transport = matches!(lane.parsed.content, Content::Transport);
-        if !is_transport {
-            match lane.parsed.content {
-                Content::Transport | Content::IcmpError { .. } => {}
-                Content::EchoRequest => return Step::Icmp,
-                Content::Other => return Step::Decided(Verdict::Kernel(port)),
-            }
-        }
-        if !matches!(*snapshot.steering, Steering::Single) {
-            let rss_hash = received.rss_hash.filter(|_| is_transport);
-            let owner = snapshot.steering.owner(snapshot, &lane.parsed.key, rss_hash);
-            if let Some(owner) = owner.filter(|&owner| owner != self.worker) {
-                return Step::Decided(match origin {
-                    Origin::Port => Verdict::HandOver(owner),
-                    Origin::Worker => Verdict::Drop(DropReason::HandOverLoop),
-                });
-            }
-        }
-        lane.hash = self.hasher.hash(&lane.parsed.key);
-        self.table.prefetch(lane.hash);
-        if is_transport { Step::Transport } else { Step::Icmp }
     }
 
-    #[inline]
+    /// Guesses flows; true if some packet is not a quiet one of a flow.
+    #[inline(never)]
+    fn guess_burst(&self, lanes: &mut [Lane]) -> bool {
+        let mut any = 0;
+        for lane in lanes {
+            // Of a packet that has no hash this is nonsense that nobody looks at.
+            lane.guess = self.table.guess(lane.hash);
+            any |= lane.step as u32 ^ Step::Plain as u32 | u32::from(!lane.guess.is_some());
+        }
+        any != 0
+    }
+
+    #[inline(never)]
+    fn decide_burst<A: PacketPool>(
+        &mut self,
+        turn: &mut Turn<'_, A>,
+        burst: &mut [A::Packet],
+        lanes: &mut [Lane],
+        verdicts: &mut Vec<Verdict>,
+    ) {
+        verdicts.extend((0..).zip(lanes).zip(burst).map(|((index, lane), packet)| {
+            let quiet = if lane.step == Step::Plain { self.quiet(turn, packet, lane) } else { None };
+            quiet.unwrap_or_else(|| self.decide(turn, packet, lane, index))
+        }));
+    }
+
+    /// The verdict on a packet that is not one of an open flow like nearly all are.
+    #[inline(never)]
     fn decide<A: PacketPool>(
+        &mut self,
+        turn: &mut Turn<'_, A>,
+        packet: &mut A::Packet,
+        lane: &mut Lane,
+        index: usize,
+    ) -> Verdict {
+        let plain = match lane.step {
+            Step::Plain | Step::Signal => self.signal(turn, packet, lane),
+            Step::Opening => self.open_plain(turn, packet, lane, index),
+            Step::Transport | Step::Icmp | Step::Decided => return self.decide_any(turn, packet, lane),
+        };
+        plain.unwrap_or_else(|| {
+            lane.parsed = lane.plain.parsed();
+            lane.step = Step::Transport;
+            self.decide_any(turn, packet, lane)
+        })
+    }
+
+    /// Fills the lane of a packet, and tells the next step.
+    #[inline(always)]
+    fn classify<P: Packet>(&self, snapshot: &Snapshot, origin: Origin, packet: &P, lane: &mut Lane) -> Step {
+        let port = packet.port();
+        let Some(info) = snapshot.ports.get(usize::from(port.0)) else {
+            return lane.decided(Verdict::Drop(DropReason::NoPort));
+        };
+        let total_len = packet.total_len();
+        let plain = packet
+            .bytes()
+            .first_chunk()
+            .and_then(|frame| Plain::read(frame, total_len, packet.received().ip_checksum, &info.mac));
+        let Some(plain) = plain else {
+            return self.classify_other(snapshot, origin, packet, lane, &info.mac);
+        };
+        if !matches!(*snapshot.steering, Steering::Single)
+            && let Some(elsewhere) =
+                self.elsewhere(snapshot, origin, packet.received().rss_hash, &plain.key())
+        {
+            return lane.decided(elsewhere);
+        }
+        lane.hash = self.hasher.hash_v4(plain.source, plain.destination, plain.protocol);
+        self.table.prefetch(lane.hash);
+        lane.plain = plain;
+        if info.recompute_checksums {
+            lane.parsed = plain.parsed();
+            return Step::Transport;
+        }
+        if plain.is_quiet() { Step::Plain } else { Step::Signal }
+    }
+
+    /// The same for a packet that is not plain.
+    #[inline(never)]
+    fn classify_other<P: Packet>(
+        &self,
+        snapshot: &Snapshot,
+        origin: Origin,
+        packet: &P,
+        lane: &mut Lane,
+        own: &MacAddress,
+    ) -> Step {
+        let read = lane.parsed.read(packet.bytes(), packet.total_len(), packet.received(), own);
+        if let Err(reason) = read {
+            return lane.decided(Verdict::Drop(reason));
+        }
+        let key = &lane.parsed.key;
+        let step = match lane.parsed.content {
+            Content::Transport => Step::Transport,
+            Content::IcmpError { .. } => Step::Icmp,
+            Content::EchoRequest => return Step::Icmp,
+            Content::Other => return lane.decided(Verdict::Kernel(packet.port())),
+        };
+        let rss_hash = packet.received().rss_hash.filter(|_| matches!(step, Step::Transport));
+        if let Some(elsewhere) = self.elsewhere(snapshot, origin, rss_hash, key) {
+            return lane.decided(elsewhere);
+        }
+        lane.hash = self.hasher.hash(key);
+        self.table.prefetch(lane.hash);
+        step
+    }
+
+    /// The verdict on a packet that another worker owns; `None` for this one's. `rss_hash` is the device's, of `key`.
+    #[inline(never)]
+    fn elsewhere(
+        &self,
+        snapshot: &Snapshot,
+        origin: Origin,
+        rss_hash: Option<u32>,
+        key: &FlowKey,
+    ) -> Option<Verdict> {
+        let owner = snapshot.steering.owner(snapshot, key, rss_hash)?;
+        (owner != self.worker).then_some(match origin {
+            Origin::Port => Verdict::HandOver(owner),
+            Origin::Worker => Verdict::Drop(DropReason::HandOverLoop),
+        })
+    }
+
+    /// The verdict on any packet, by what was parsed of it.
+    fn decide_any<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         lane: &Lane,
     ) -> Verdict {
-        let is_transport = matches!(lane.step, Step::Transport);
-        let verdict = if is_transport {
-            self.transport(turn, packet, lane)
-        } else {
-            self.no_transport(turn, packet, lane)
+        let verdict = match lane.step {
+            Step::Decided => lane.verdict,
+            Step::Icmp => self.icmp(turn, packet, lane),
+            Step::Plain | Step::Signal | Step::Opening | Step::Transport => {
+                self.transport(turn, packet, lane)
+            }
         };
         match verdict {
             Verdict::Kernel(_) if !self.to_kernel.allows(turn.snapshot.limits.to_kernel, turn.now) => {
@@ -251,16 +387,14 @@ impl Pipeline {
         }
     }
 
-    #[inline(never)]
-    fn no_transport<A: PacketPool>(
+    fn icmp<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         lane: &Lane,
     ) -> Verdict {
-        match (lane.step, lane.parsed.content) {
-            (Step::Decided(verdict), _) => verdict,
-            (_, Content::IcmpError { l3, l4 }) => self.icmp_error(turn, packet, lane, (l3, l4)),
+        match lane.parsed.content {
+            Content::IcmpError { l3, l4 } => self.icmp_error(turn, packet, lane, (l3, l4)),
             _ => self.echo(turn, packet, &lane.parsed),
         }
     }

@@ -113,7 +113,7 @@ impl Pipeline {
             Ok(entry) => entry,
             Err(reason) => return Verdict::Drop(reason),
         };
-        self.count_in(&entry, parsed);
+        self.count(&entry, Direction::Forward, parsed);
         let to = answer_key(snapshot, service, backend, &entry).map(FlowKey::reversed);
         send(snapshot, packet, parsed, to.as_ref(), next_hop)
     }
@@ -130,20 +130,13 @@ impl Pipeline {
         if self.table.len() == self.table.capacity() {
             return Err(DropReason::FlowTableFull);
         }
-        let addresses = snapshot.local.of_family(backend.endpoint.addr.is_v4());
-        let (first, last) = snapshot.local.ports();
-        let ports = u32::from(last.saturating_sub(first)) + 1;
-        if addresses.is_empty() {
-            return Err(DropReason::NoLocalPort);
-        }
+        let is_v4 = backend.endpoint.addr.is_v4();
         let workers = u32::from(snapshot.steering.workers());
         let mut probes = 0;
         // A candidate is owned with probability 1 / workers; four times as many draws hardly ever run short.
         for _ in 0..PORT_PROBES * workers * 4 {
-            let draw = self.random.next();
-            let index = ((draw >> 32) * addresses.len() as u64) >> 32;
-            entry.local_addr = addresses.get(index as usize).copied().unwrap_or_default();
-            entry.local_port = first + (((draw & 0xffff_ffff) * u64::from(ports)) >> 32) as u16;
+            let Some((addr, port)) = snapshot.local.draw(is_v4, self.random.next()) else { break };
+            (entry.local_addr, entry.local_port) = (addr, port);
             let Some(answer) = answer_key(snapshot, service, backend, &entry) else { break };
             if snapshot.steering.owner_of_answer(&answer).is_some_and(|owner| owner != self.worker) {
                 continue;
@@ -192,7 +185,8 @@ impl Pipeline {
         entry
     }
 
-    fn enter(&mut self, entry: Entry, hash: u64, answer_hash: Option<u64>) -> Option<FlowId> {
+    #[inline]
+    pub(super) fn enter(&mut self, entry: Entry, hash: u64, answer_hash: Option<u64>) -> Option<FlowId> {
         let id = self.table.insert(entry, hash, answer_hash).ok()?;
         self.counters.add(WorkerCounter::FlowsOpened, 1);
         self.counters.set(WorkerCounter::FlowsActive, u64::from(self.table.len()));

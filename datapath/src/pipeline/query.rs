@@ -7,7 +7,7 @@ use crate::flow::{FlowState, FlowView};
 use crate::flow_table::{Entry, FlowId};
 use crate::key::{Addr, Protocol};
 use crate::limit::Limiter;
-use crate::snapshot::{Mode, Snapshot};
+use crate::snapshot::{Mode, Snapshot, SnapshotParts};
 use crate::time::Time;
 
 /// Places of the table that one answer looks at.
@@ -51,7 +51,7 @@ impl Pipeline {
 
     /// Forgets expired flows among the next places of the table: as many as the time since the last call asks for.
     /// Flows of backends that are gone from the snapshot go as well, as nobody will hear of them again.
-    pub fn sweep(&mut self, snapshot: &Snapshot, now: Time) {
+    pub fn sweep(&mut self, snapshot: &SnapshotParts, now: Time) {
         let capacity = u64::from(self.table.capacity());
         let elapsed_ns = now.nanos_since(self.sweep.last).min(SWEEP_PERIOD_NS);
         let due = (capacity * elapsed_ns / SWEEP_PERIOD_NS).min(PLACES_PER_SWEEP) as u32;

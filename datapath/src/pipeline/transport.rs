@@ -1,7 +1,7 @@
 //! TCP and UDP packets of flows that are known.
 
 use super::{Lane, Pipeline, Turn, Verdict};
-use crate::counters::{BackendCounter, DropReason, ServiceCounter, WorkerCounter};
+use crate::counters::{BackendCounter, DropReason, WorkerCounter};
 use crate::fib::NextHop;
 use crate::flow::{Direction, FlowState};
 use crate::flow_table::{Entry, FlowId};
@@ -25,7 +25,7 @@ pub(super) struct Found<'a> {
 
 /// The service of the flow, if a packet with this key belongs to the flow when it goes in this direction. A backend's
 /// packets belong only to a flow of a backend that is still there (its epoch agrees).
-#[inline(always)]
+#[inline]
 pub(super) fn belongs<'a>(
     snapshot: &'a Snapshot,
     entry: &Entry,
@@ -78,14 +78,13 @@ pub(super) fn is_syn(parsed: &Parsed) -> bool {
 
 impl Pipeline {
     /// The guessed flow, if it is the packet's and has not expired.
-    #[inline(always)]
+    #[inline]
     fn verified<'a, A: PacketPool>(
         &self,
         turn: &Turn<'a, A>,
         key: &FlowKey,
-        guess: Option<(FlowId, Direction)>,
+        (id, direction): (FlowId, Direction),
     ) -> Option<Found<'a>> {
-        let (id, direction) = guess?;
         let entry = self.table.entry(id)?;
         let service = belongs(turn.snapshot, entry, direction, key)?;
         let is_alive = entry.idle_ms(turn.now_ms) <= turn.idle_limits_ms[entry.state as usize];
@@ -103,42 +102,30 @@ impl Pipeline {
         let snapshot = turn.snapshot;
         let is_it = |entry: &Entry, direction| belongs(snapshot, entry, direction, key).is_some();
         let (id, direction) = self.table.find(hash, is_it)?;
-        let found = self.verified(turn, key, Some((id, direction)));
+        let found = self.verified(turn, key, (id, direction));
         if found.is_none() {
             self.expire(id);
         }
         found
     }
 
-    #[inline]
+    /// The verdict on a TCP or UDP packet of this worker.
+    #[inline(never)]
     pub(super) fn transport<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
         packet: &mut A::Packet,
         lane: &Lane,
     ) -> Verdict {
-        match self.verified(turn, &lane.parsed.key, lane.guess) {
-            Some(flow) => self.known(turn, packet, lane, flow),
-            None => self.not_as_guessed(turn, packet, lane),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn not_as_guessed<A: PacketPool>(
-        &mut self,
-        turn: &mut Turn<'_, A>,
-        packet: &mut A::Packet,
-        lane: &Lane,
-    ) -> Verdict {
-        match self.find(turn, &lane.parsed.key, lane.hash) {
+        let guessed = lane.guess.flow().and_then(|flow| self.verified(turn, &lane.parsed.key, flow));
+        match guessed.or_else(|| self.find(turn, &lane.parsed.key, lane.hash)) {
             Some(flow) => self.known(turn, packet, lane, flow),
             None => self.unknown(turn, packet, lane),
         }
     }
 
     /// A packet of a known flow.
-    #[inline(always)]
+    #[inline]
     fn known<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
@@ -164,7 +151,7 @@ impl Pipeline {
     }
 
     /// Sends a client's packet to the flow's backend.
-    #[inline(always)]
+    #[inline]
     fn deliver_to_backend<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
@@ -177,24 +164,16 @@ impl Pipeline {
             Ok(next_hop) => next_hop,
             Err(verdict) => return verdict,
         };
-        self.count_in(&flow.entry, parsed);
+        self.count(&flow.entry, flow.direction, parsed);
         let to = answer_key(turn.snapshot, flow.service, backend, &flow.entry).map(FlowKey::reversed);
         self.advance(&flow, tcp_flags(parsed), to.is_none(), turn.now_ms);
         send(turn.snapshot, packet, parsed, to.as_ref(), next_hop)
     }
 
-    /// Counts a client's packet for its service and backend.
-    #[inline]
-    pub(super) fn count_in(&mut self, entry: &Entry, parsed: &Parsed) {
+    /// Counts a packet for the service and the backend of its flow.
+    pub(super) fn count(&mut self, entry: &Entry, direction: Direction, parsed: &Parsed) {
         let octets = u64::from(parsed.length);
-        if let Some(row) = self.counters.service(entry.service.0) {
-            row[ServiceCounter::PacketsIn as usize] += 1;
-            row[ServiceCounter::BytesIn as usize] += octets;
-        }
-        if let Some(row) = self.counters.backend(entry.backend.slot) {
-            row[BackendCounter::PacketsIn as usize] += 1;
-            row[BackendCounter::BytesIn as usize] += octets;
-        }
+        self.counters.count_packet(direction, entry.service.0, entry.backend.slot, octets);
     }
 
     /// Sends a backend's packet to the flow's client.
@@ -215,15 +194,11 @@ impl Pipeline {
             Ok(next_hop) => next_hop,
             Err(verdict) => return verdict,
         };
-        let octets = u64::from(parsed.length);
-        if let Some(row) = self.counters.service(entry.service.0) {
-            row[ServiceCounter::PacketsOut as usize] += 1;
-            row[ServiceCounter::BytesOut as usize] += octets;
-        }
-        if let Some(row) = self.counters.backend(entry.backend.slot) {
-            row[BackendCounter::PacketsOut as usize] += 1;
-            row[BackendCounter::BytesOut as usize] += octets;
-            row[BackendCounter::Resets as usize] += u64::from(parsed.tcp_flags & tcp::RST != 0);
+        self.count(entry, flow.direction, parsed);
+        if parsed.tcp_flags & tcp::RST != 0
+            && let Some(row) = self.counters.backend(entry.backend.slot)
+        {
+            row[BackendCounter::Resets as usize] += 1;
         }
         self.advance(&flow, tcp_flags(parsed), false, turn.now_ms);
         let service = flow.service;
@@ -232,7 +207,7 @@ impl Pipeline {
     }
 
     /// The next hop, if the packet may take it; else what becomes of it.
-    #[inline(always)]
+    #[inline]
     pub(super) fn way<'a, A: PacketPool>(
         &mut self,
         turn: &Turn<'a, A>,
@@ -284,7 +259,7 @@ impl Pipeline {
     }
 
     /// Records what a packet says of its flow.
-    #[inline(always)]
+    #[inline]
     fn advance(&mut self, flow: &Found<'_>, flags: Option<u8>, one_sided: bool, last_seen_ms: u32) {
         let state = flow.entry.state.after(flow.direction, flags, one_sided);
         if state == flow.entry.state && last_seen_ms == flow.entry.last_seen_ms {
@@ -300,7 +275,7 @@ impl Pipeline {
 }
 
 /// Rewrites the packet for its way out: its tuple becomes `to`, or stays as it is (DSR).
-#[inline(always)]
+#[inline]
 pub(super) fn send<P: Packet>(
     snapshot: &Snapshot,
     packet: &mut P,

@@ -18,7 +18,7 @@ use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet};
 use evenkeel_datapath::pipeline::{Origin, Outcome, Pipeline, PipelineConfig, Verdict};
 use evenkeel_datapath::snapshot::{
     Backend, BackendState, ChecksumOffload, LocalAddresses, MacAddress, Mode, PortId, PortInfo, Service,
-    ServiceSlot, Snapshot, WorkerId,
+    ServiceSlot, SnapshotParts, WorkerId,
 };
 use evenkeel_datapath::time::Time;
 
@@ -42,7 +42,7 @@ pub fn endpoint(text: &str) -> Endpoint {
 }
 
 /// Ports with addresses ..:0a and ..:0b; clients behind the gateway ..:c1, backends 10.0.0.N (fd00::N) at ..:N.
-pub fn network() -> Snapshot {
+pub fn network() -> SnapshotParts {
     let info = |last| PortInfo { mac: mac(last), mtu: 1500, ..PortInfo::default() };
     let gateway = NextHop { port: CLIENT_SIDE, mac: mac(0xc1), mtu: 1500 };
     let mut routes: Vec<(Prefix, Option<NextHop>)> = vec![
@@ -56,19 +56,19 @@ pub fn network() -> Snapshot {
         routes.push((Prefix::new(addr(&format!("10.0.0.{host}")), 128), Some(next_hop)));
         routes.push((Prefix::new(addr(&format!("fd00::{host}")), 128), Some(next_hop)));
     }
-    Snapshot {
+    SnapshotParts {
         generation: 1,
         fib: Arc::new(Fib::new(routes)),
         ports: vec![info(0x0a), info(0x0b)],
         local: LocalAddresses::new(&[addr("10.0.0.200"), addr("fd00::200")], 1024, 32767),
         kernel_addresses: [addr("10.0.0.254"), addr("192.0.2.1")].into_iter().collect(),
-        ..Snapshot::default()
+        ..SnapshotParts::default()
     }
 }
 
 /// Adds a service, with backends in their slots from `first_slot` on.
 pub fn add_service(
-    snapshot: &mut Snapshot,
+    snapshot: &mut SnapshotParts,
     mode: Mode,
     protocol: Protocol,
     vip: &str,
@@ -97,7 +97,7 @@ pub fn add_service(
 }
 
 /// Builds the service's table anew from its active backends.
-pub fn rebuild(snapshot: &mut Snapshot, service: ServiceSlot) {
+pub fn rebuild(snapshot: &mut SnapshotParts, service: ServiceSlot) {
     let candidates: Vec<Candidate> = (0..)
         .zip(&snapshot.backends)
         .filter_map(|(slot, backend)| Some((slot, backend.as_ref()?)))
@@ -114,7 +114,7 @@ pub fn rebuild(snapshot: &mut Snapshot, service: ServiceSlot) {
 }
 
 /// Sets the state of the backend in `slot` and rebuilds its service's table.
-pub fn set_state(snapshot: &mut Snapshot, slot: u16, state: BackendState) {
+pub fn set_state(snapshot: &mut SnapshotParts, slot: u16, state: BackendState) {
     let backend = snapshot.backends[usize::from(slot)].as_mut().unwrap();
     backend.state = state;
     let service = backend.service;
@@ -122,7 +122,7 @@ pub fn set_state(snapshot: &mut Snapshot, slot: u16, state: BackendState) {
 }
 
 pub struct Rig {
-    pub snapshot: Snapshot,
+    pub snapshot: SnapshotParts,
     pub pipeline: Pipeline,
     pub now: Time,
     outcome: Outcome<HeapPacket>,
@@ -137,11 +137,11 @@ pub struct Sent {
 }
 
 impl Rig {
-    pub fn new(snapshot: Snapshot) -> Self {
+    pub fn new(snapshot: SnapshotParts) -> Self {
         Self::with_flows(snapshot, 1024)
     }
 
-    pub fn with_flows(snapshot: Snapshot, flows: u32) -> Self {
+    pub fn with_flows(snapshot: SnapshotParts, flows: u32) -> Self {
         let config = PipelineConfig { worker: WorkerId(0), flows, bounds: BOUNDS, seed: 7 };
         Self {
             snapshot,
@@ -163,7 +163,7 @@ impl Rig {
     pub fn put_packet(&mut self, packet: HeapPacket) -> Sent {
         let mut burst = [packet];
         self.pipeline.forward(
-            &self.snapshot,
+            &self.snapshot.clone().into(),
             self.now,
             Origin::Port,
             &mut burst,
