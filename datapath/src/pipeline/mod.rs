@@ -74,6 +74,7 @@ pub struct Pipeline {
     random: Random,
     to_kernel: Limiter,
     resets: Limiter,
+    prompts: Limiter,
     icmp: Limiter,
     unresolved: query::Unresolved,
     sweep: query::Sweep,
@@ -111,6 +112,19 @@ struct Turn<'a, A: PacketPool> {
     idle_limits_ms: [u32; FlowState::COUNT],
     pool: &'a mut A,
     originated: &'a mut Vec<(A::Packet, PortId)>,
+}
+
+impl<'a, A: PacketPool> Turn<'a, A> {
+    #[inline]
+    fn new(
+        snapshot: &'a Snapshot,
+        now: Time,
+        pool: &'a mut A,
+        originated: &'a mut Vec<(A::Packet, PortId)>,
+    ) -> Self {
+        let (now_ms, idle_limits_ms) = (now.wrapping_millis(), snapshot.timeouts.by_state());
+        Self { snapshot, now, now_ms, idle_limits_ms, pool, originated }
+    }
 }
 
 /// What [`Pipeline::forward`] answers: memory that is used again for every burst.
@@ -154,6 +168,7 @@ impl Pipeline {
             random,
             to_kernel: Limiter::default(),
             resets: Limiter::default(),
+            prompts: Limiter::default(),
             icmp: Limiter::default(),
             unresolved: query::Unresolved::default(),
             sweep: query::Sweep::default(),
@@ -187,10 +202,7 @@ impl Pipeline {
             }
         }
         outcome.verdicts.clear();
-        let idle_limits_ms = snapshot.timeouts.by_state();
-        let now_ms = now.wrapping_millis();
-        let originated = &mut outcome.originated;
-        let mut turn = Turn { snapshot, now, now_ms, idle_limits_ms, pool, originated };
+        let mut turn = Turn::new(snapshot, now, pool, &mut outcome.originated);
         let decisions = lanes.iter().zip(burst).map(|(lane, packet)| self.decide(&mut turn, packet, lane));
         outcome.verdicts.extend(decisions);
         self.lanes = lanes;

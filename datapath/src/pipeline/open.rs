@@ -48,7 +48,12 @@ impl Pipeline {
     }
 
     /// Answers a stray TCP packet with a reset, as often as that is allowed.
-    fn refuse<A: PacketPool>(&mut self, turn: &Turn<'_, A>, packet: &mut A::Packet, lane: &Lane) -> Verdict {
+    pub(super) fn refuse<A: PacketPool>(
+        &mut self,
+        turn: &Turn<'_, A>,
+        packet: &mut A::Packet,
+        lane: &Lane,
+    ) -> Verdict {
         let parsed = &lane.parsed;
         if parsed.key.protocol != Protocol::Tcp || parsed.tcp_flags & tcp::RST != 0 {
             return Verdict::Drop(DropReason::NoFlow);
