@@ -15,6 +15,8 @@ mod transport;
 
 use std::io;
 
+pub use query::{NewFlow, new_flow};
+
 use crate::counters::{Bounds, Counters, DropReason, WorkerCounter};
 use crate::flow::{Direction, FlowState};
 use crate::flow_table::{FlowId, FlowTable};

@@ -1,14 +1,16 @@
 //! What is done beside forwarding, a little in each turn: expiry of flows, answers to questions, neighbours wanted.
 
+use super::open::pick;
 use super::transport::belongs;
 use super::{Pipeline, Turn};
 use crate::command::{FlowQuery, FlowQuestion};
+use crate::counters::DropReason;
 use crate::flow::{FlowState, FlowView};
 use crate::flow_table::{Entry, FlowId};
-use crate::key::{Addr, Protocol};
+use crate::key::{Addr, FlowKey, Protocol};
 use crate::limit::Limiter;
 use crate::packet::PacketPool;
-use crate::snapshot::{Mode, PortId, Snapshot};
+use crate::snapshot::{BackendId, Mode, PortId, ServiceSlot, Snapshot, WorkerId};
 use crate::time::Time;
 
 /// Places of the table that one answer looks at.
@@ -42,6 +44,32 @@ impl Unresolved {
             self.latest = Some(addr);
         }
     }
+}
+
+/// Where a new flow would go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NewFlow {
+    /// The worker that would own it.
+    pub worker: WorkerId,
+    /// The service that it would be of.
+    pub service: ServiceSlot,
+    /// The backend that it would be assigned to, or why its first packet would be dropped.
+    pub backend: Result<BackendId, DropReason>,
+}
+
+/// Where the flow of a packet with this key would go, if it were opened by `snapshot`; `None` if no service has the
+/// destination. Room in a worker's table, and for full NAT a free local port, are taken for granted.
+#[must_use]
+pub fn new_flow(snapshot: &Snapshot, key: &FlowKey) -> Option<NewFlow> {
+    let &slot = snapshot.vips.get(&(key.destination, key.protocol))?;
+    let service = snapshot.service(slot)?;
+    let backend = match pick(snapshot, service, key) {
+        None => Err(DropReason::NoBackend),
+        Some((_, backend)) if backend.next_hop.is_none() => Err(DropReason::NoNextHop),
+        Some((id, _)) => Ok(id),
+    };
+    let worker = snapshot.steering.owner(snapshot, key, None).unwrap_or_default();
+    Some(NewFlow { worker, service: slot, backend })
 }
 
 impl Pipeline {
