@@ -253,7 +253,8 @@ fn a_reset_is_never_answered_and_told_on_once() {
 
 #[test]
 fn connections_that_are_over_or_not_open_yet_are_not_prompted() {
-    let stories: [(&str, fn(&mut Rig)); 3] = [
+    type Story = fn(&mut Rig);
+    let stories: [(&str, Story); 3] = [
         ("a handshake, whose SYN is sent again", |rig| drop(rig.to_backend(&Frame::tcp(CLIENT, VIP, SYN)))),
         ("closed", |rig| {
             let syn = rig.connect(CLIENT, VIP);
