@@ -237,7 +237,7 @@ pub(crate) struct BackendName {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Flow {
-    /// Show the flow of a client's packets: its worker, backend and state.
+    /// Show the flow of a client's packets: its worker, backend and state; or where a new one would go.
     Lookup {
         /// Where the client's packets come from.
         #[arg(value_name = "CLIENT:PORT", value_parser = units::endpoint)]

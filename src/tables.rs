@@ -1,8 +1,8 @@
 //! What the balancer reports, as tables for people.
 
 use evenkeel_control::protocol::{
-    BackendReport, Counts, DropsReport, FlowsReport, NextHopReport, PortReport, ReloadReport, Report,
-    ServiceReport, StatusReport, WorkerReport,
+    BackendReport, Counts, DropsReport, FlowsReport, NewFlowReport, NextHopReport, PortReport, ReloadReport,
+    Report, ServiceReport, StatusReport, WorkerReport,
 };
 use evenkeel_datapath::counters::{BackendCounter, ServiceCounter, WorkerCounter};
 
@@ -152,6 +152,18 @@ fn backends(backends: &[BackendReport]) -> Table {
     table
 }
 
+fn new_flow(new: &NewFlowReport) -> String {
+    let NewFlowReport { worker, service, protocol, client, vip, .. } = new;
+    let flow = format!("no flow of {protocol} from {client} to {vip} ({service})");
+    match (&new.backend, &new.drop) {
+        (Some(backend), _) => format!("{flow}; a new one would go to {backend}, by worker {worker}"),
+        (None, reason) => {
+            let reason = reason.as_deref().unwrap_or("unknown");
+            format!("{flow}; the first packet of a new one would be dropped by worker {worker}: {reason}")
+        }
+    }
+}
+
 fn flows(output: &mut Output, report: &FlowsReport) -> Result<(), Failure> {
     let mut table =
         Table::new(&["worker", "service", "protocol", "client", "vip", "local", "backend", "state", "idle"]);
@@ -169,7 +181,10 @@ fn flows(output: &mut Output, report: &FlowsReport) -> Result<(), Failure> {
             duration(flow.idle_ms.into()),
         ]);
     }
-    output.table(&table, "no flows")?;
+    match &report.new_flow {
+        Some(new) => output.line(&new_flow(new))?,
+        None => output.table(&table, "no flows")?,
+    }
     if !report.late_workers.is_empty() {
         output.line(&format!("workers {} did not answer in time", list(&report.late_workers)))?;
     } else if !report.complete {

@@ -150,7 +150,7 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Passed to the kernel's twin of a port.
     pub to_kernel: u32,
-    /// Resets that answer packets without a flow.
+    /// Resets; and as many segments that prompt silent ends of flows to be reset.
     pub resets: u32,
     /// ICMP errors and echo replies that the balancer makes.
     pub icmp: u32,

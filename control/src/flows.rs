@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use evenkeel_datapath::command::{FlowQuery, FlowQuestion};
 use evenkeel_datapath::flow::FlowView;
-use evenkeel_datapath::key::Endpoint;
+use evenkeel_datapath::key::{Endpoint, FlowKey};
+use evenkeel_datapath::pipeline::{NewFlow, new_flow};
 use evenkeel_datapath::snapshot::{ServiceSlot, Snapshot};
 use evenkeel_datapath::time::Time;
 
-use crate::desired::DesiredState;
+use crate::desired::{DesiredState, Service};
 use crate::fleet::Fleet;
-use crate::protocol::{FlowReport, FlowsReport};
+use crate::protocol::{FlowReport, FlowsReport, NewFlowReport};
 use crate::slots::Slots;
 use crate::words;
 
@@ -154,12 +155,19 @@ impl Search {
             .map(|inquiry| inquiry.worker)
             .collect();
         self.found.sort_by_key(|(worker, _)| *worker);
+        let new_flow = match self.question {
+            FlowQuestion::Lookup(key) if self.found.is_empty() && late.is_empty() => {
+                new_flow_report(&key, desired, slots, snapshot).map(Box::new)
+            }
+            _ => None,
+        };
         let report =
             |&(worker, ref flow): &(u8, FlowView)| flow_report(worker, flow, desired, slots, snapshot);
         FlowsReport {
             flows: self.found.iter().map(report).collect(),
             complete: !self.cut && late.is_empty(),
             late_workers: late,
+            new_flow,
         }
     }
 }
@@ -178,6 +186,29 @@ impl Filter {
     }
 }
 
+fn service_in<'a>(slot: ServiceSlot, desired: &'a DesiredState, slots: &Slots) -> Option<&'a Service> {
+    desired.services.iter().find(|service| slots.of(service.id) == Some(slot.0))
+}
+
+fn new_flow_report(
+    key: &FlowKey,
+    desired: &DesiredState,
+    slots: &Slots,
+    snapshot: &Snapshot,
+) -> Option<NewFlowReport> {
+    let NewFlow { worker, service, backend } = new_flow(snapshot, key)?;
+    let endpoint = |id| snapshot.backend(id).map(|backend| backend.endpoint.into());
+    Some(NewFlowReport {
+        worker: worker.0,
+        service: service_in(service, desired, slots)?.name.clone(),
+        protocol: words::protocol_word(key.protocol),
+        client: key.source.into(),
+        vip: key.destination.into(),
+        backend: backend.ok().and_then(endpoint),
+        drop: backend.err().map(|reason| reason.name().to_owned()),
+    })
+}
+
 fn flow_report(
     worker: u8,
     flow: &FlowView,
@@ -185,7 +216,7 @@ fn flow_report(
     slots: &Slots,
     snapshot: &Snapshot,
 ) -> FlowReport {
-    let service = desired.services.iter().find(|service| slots.of(service.id) == Some(flow.service.0));
+    let service = service_in(flow.service, desired, slots);
     let local = flow.local.and_then(|(index, port)| {
         let addr = snapshot.local.address(index)?;
         Some(SocketAddr::from(Endpoint { addr, port }))

@@ -94,6 +94,7 @@ counters! {
         Stateless "stateless" "DSR packets answered from Maglev without a flow, for want of room.",
         ResetsSent "resets_sent" "TCP resets sent by the balancer.",
         ResetsLimited "resets_limited" "TCP resets not sent, because of their rate limit.",
+        ResetsPrompted "resets_prompted" "TCP segments sent to silent ends of flows to be cut, so that they tell where a reset must stand.",
         EchoReplies "echo_replies" "ICMP echo requests to a VIP answered.",
         IcmpTranslated "icmp_translated" "ICMP errors delivered to the end of a flow that they are about.",
         IcmpGenerated "icmp_generated" "ICMP errors sent by the balancer (time exceeded, packet too big).",

@@ -29,6 +29,8 @@ pub enum FlowState {
     ClientReset = 8,
     /// TCP: the backend has sent RST; likewise.
     BackendReset = 9,
+    /// TCP: its backend keeps no flows any more. Whatever its ends still send is answered by resets, and it stays cut.
+    Cut = 10,
 }
 
 const fn bit(state: FlowState) -> u32 {
@@ -46,7 +48,7 @@ pub enum Direction {
 
 impl FlowState {
     /// How many states there are.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 11;
 
     /// All of them, in order of their number.
     pub const ALL: [Self; Self::COUNT] = [
@@ -60,6 +62,7 @@ impl FlowState {
         Self::TwoWay,
         Self::ClientReset,
         Self::BackendReset,
+        Self::Cut,
     ];
 
     /// The state of a new flow whose first packet has these TCP `flags` (`None` for UDP).
@@ -92,14 +95,14 @@ impl FlowState {
         if flags & tcp::RST != 0 {
             return match self {
                 Self::Handshake => Self::Free,
-                Self::ClientReset | Self::BackendReset => self,
+                Self::ClientReset | Self::BackendReset | Self::Cut => self,
                 _ if forward => Self::ClientReset,
                 _ => Self::BackendReset,
             };
         }
         if flags & tcp::FIN != 0 {
             return match self {
-                Self::Closed => Self::Closed,
+                Self::Closed | Self::Cut => self,
                 Self::BackendClosed if forward => Self::Closed,
                 Self::ClientClosed if !forward => Self::Closed,
                 _ if forward => Self::ClientClosed,
@@ -136,7 +139,13 @@ impl FlowState {
     /// True if both sides are done, so that a SYN on the same tuple is a new connection.
     #[must_use]
     pub const fn is_over(self) -> bool {
-        matches!(self, Self::Free | Self::Closed | Self::ClientReset | Self::BackendReset)
+        matches!(self, Self::Free | Self::Closed | Self::ClientReset | Self::BackendReset | Self::Cut)
+    }
+
+    /// True if both ends have a TCP connection, as far as is known, or are being told that they have it no more.
+    #[must_use]
+    pub const fn has_ends_to_reset(self) -> bool {
+        matches!(self, Self::Established | Self::ClientClosed | Self::BackendClosed | Self::Cut)
     }
 
     /// The name in JSON and on the terminal.
@@ -153,6 +162,7 @@ impl FlowState {
             Self::TwoWay => "two-way",
             Self::ClientReset => "client-reset",
             Self::BackendReset => "backend-reset",
+            Self::Cut => "cut",
         }
     }
 }
@@ -188,7 +198,8 @@ mod tests {
             for (direction, one_sided) in
                 [(Direction::Forward, false), (Direction::Forward, true), (Direction::Reverse, false)]
             {
-                let stays = state != FlowState::Free && state.after(direction, flags, one_sided) == state;
+                let is_flow = !matches!(state, FlowState::Free | FlowState::Cut);
+                let stays = is_flow && state.after(direction, flags, one_sided) == state;
                 assert_eq!(
                     state.is_steady(direction, one_sided),
                     stays,

@@ -26,6 +26,7 @@ pub mod machine;
 pub mod maglev;
 pub mod packet;
 pub mod parse;
+pub mod pcap;
 pub mod pipeline;
 pub mod plain;
 pub mod port;

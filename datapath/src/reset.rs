@@ -1,4 +1,4 @@
-//! TCP resets that the balancer sends (RFC 9293, section 3.5.2).
+//! TCP resets that the balancer sends (RFC 9293, section 3.5.2), and the segments that prompt for them.
 
 use crate::checksum::Sum;
 use crate::key::FlowKey;
@@ -72,6 +72,20 @@ impl Reset {
             acknowledgment: word(bytes, l4 + tcp::ACKNOWLEDGMENT),
             flags: tcp::RST | (parsed.tcp_flags & tcp::ACK),
         }
+    }
+
+    /// Not a reset yet, but what makes one possible: an ACK from `to.source` that stands anywhere. Whoever has the
+    /// connection cannot accept it, and answers with an ACK that tells where it stands (RFC 9293, section 3.10.7.4).
+    #[must_use]
+    pub fn prompt(
+        to: FlowKey,
+        link_destination: MacAddress,
+        link_source: MacAddress,
+        sequence: u32,
+        acknowledgment: u32,
+    ) -> Self {
+        let v6 = !to.destination.addr.is_v4();
+        Self { link_destination, link_source, key: to, v6, sequence, acknowledgment, flags: tcp::ACK }
     }
 
     /// Makes `packet` this reset; false if it has no room for it.

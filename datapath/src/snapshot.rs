@@ -186,7 +186,7 @@ pub struct Timeouts {
     pub tcp_established_ms: u32,
     /// TCP, one side has sent FIN.
     pub tcp_half_closed_ms: u32,
-    /// TCP, both sides have sent FIN, or one a RST.
+    /// TCP, both sides have sent FIN, or one a RST; and from when a flow is cut until it is forgotten.
     pub tcp_closed_ms: u32,
     /// UDP, only the client has been heard.
     pub udp_one_way_ms: u32,
@@ -209,7 +209,9 @@ impl Timeouts {
             FlowState::Handshake => self.tcp_handshake_ms,
             FlowState::Established => self.tcp_established_ms,
             FlowState::ClientClosed | FlowState::BackendClosed => self.tcp_half_closed_ms,
-            FlowState::Closed | FlowState::ClientReset | FlowState::BackendReset => self.tcp_closed_ms,
+            FlowState::Closed | FlowState::ClientReset | FlowState::BackendReset | FlowState::Cut => {
+                self.tcp_closed_ms
+            }
             FlowState::OneWay => self.udp_one_way_ms,
             FlowState::TwoWay => self.udp_two_way_ms,
         }
@@ -234,7 +236,7 @@ impl Default for Timeouts {
 pub struct RateLimits {
     /// To the kernel's twin of a port.
     pub to_kernel: u32,
-    /// Resets that answer packets without a flow.
+    /// Resets; and as many segments that prompt silent ends of flows to be reset.
     pub resets: u32,
     /// ICMP errors that the balancer generates, and echo replies.
     pub icmp: u32,

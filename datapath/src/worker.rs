@@ -168,8 +168,9 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>> Worker<Q, A> {
                 moved += 1;
             }
         }
+        self.sweep(now);
         self.exits.flush(&mut self.pipeline.counters);
-        self.keep_house(now);
+        self.keep_house();
         moved > 0
     }
 
@@ -216,8 +217,15 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>> Worker<Q, A> {
         }
     }
 
-    fn keep_house(&mut self, now: Time) {
-        self.pipeline.sweep(&self.snapshot, now);
+    fn sweep(&mut self, now: Time) {
+        let Self { pipeline, snapshot, pool, exits, outcome, .. } = self;
+        pipeline.sweep(snapshot, now, pool, &mut outcome.originated);
+        for (packet, port) in outcome.originated.drain(..) {
+            exits.transmit(packet, port, &mut pipeline.counters);
+        }
+    }
+
+    fn keep_house(&mut self) {
         if let Some(addr) = self.pipeline.take_unresolved() {
             // A full ring loses a hint; the next packet gives another.
             let _ = self.handle.replies.push(Reply::Unresolved(addr));

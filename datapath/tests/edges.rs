@@ -10,11 +10,11 @@ use evenkeel_datapath::counters::DropReason;
 use evenkeel_datapath::hash::{FlowHasher, Random};
 use evenkeel_datapath::key::{FlowKey, Protocol};
 use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet};
-use evenkeel_datapath::pipeline::{Origin, Outcome, Verdict};
+use evenkeel_datapath::pipeline::{Origin, Outcome, Pipeline, PipelineConfig, Verdict, new_flow};
 use evenkeel_datapath::snapshot::{BackendState, Mode};
 use evenkeel_datapath::steering::Steering;
 
-use support::frames::{ACK, Frame, PSH, RST};
+use support::frames::{ACK, Frame, PSH, RST, SYN};
 use support::*;
 
 const VIP: &str = "192.0.2.10:80";
@@ -101,6 +101,32 @@ fn flows_whose_hashes_collide_stay_apart() {
 }
 
 #[test]
+fn a_new_flow_goes_where_it_was_said_to_go() {
+    for mode in [Mode::FullNat, Mode::Nat, Mode::DsrMac] {
+        let mut snapshot = network();
+        let backends = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"];
+        let slot = add_service(&mut snapshot, mode, Protocol::Tcp, VIP, &backends);
+        snapshot.steering = std::sync::Arc::new(Steering::Software { workers: 3 });
+        let mut seen = HashMap::new();
+        for port in 1024..1124 {
+            let client = format!("198.51.100.7:{port}");
+            let key =
+                FlowKey { source: endpoint(&client), destination: endpoint(VIP), protocol: Protocol::Tcp };
+            let new = new_flow(&snapshot, &key).unwrap();
+            assert_eq!(new.service, slot);
+            let mut rig = Rig::new(snapshot.clone());
+            let config = PipelineConfig { worker: new.worker, flows: 4, bounds: BOUNDS, seed: 7 };
+            rig.pipeline = Pipeline::new(&config).unwrap();
+            let syn = rig.to_backend(&Frame::tcp(&client, VIP, SYN));
+            let backend = new.backend.unwrap().slot;
+            assert_eq!(syn.link_destination, mac(backend as u8 + 1), "{mode:?} {client}");
+            *seen.entry((new.worker, backend)).or_insert(0) += 1;
+        }
+        assert_eq!(seen.len(), 9);
+    }
+}
+
+#[test]
 fn a_packet_of_exactly_the_mtu_passes() {
     let datagram = |octets: usize| Frame::udp(CLIENT, VIP).payload(&vec![7; octets - 28]);
     rig().to_backend(&datagram(1500));
@@ -171,8 +197,7 @@ fn flows_of_a_backend_that_is_gone_leave_without_a_packet() {
     let mut rig = rig();
     rig.to_backend(&Frame::udp(CLIENT, VIP));
     rig.snapshot.backends[0] = None;
-    rig.pass_seconds(5);
-    rig.pipeline.sweep(&rig.snapshot, rig.now);
+    assert!(rig.sweep_for_seconds(5).is_empty());
     assert!(rig.pipeline.table().is_empty());
 }
 

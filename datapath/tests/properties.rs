@@ -247,7 +247,7 @@ proptest! {
                 }
                 Event::Pass(seconds) => {
                     rig.pass_seconds(seconds);
-                    rig.pipeline.sweep(&rig.snapshot, rig.now);
+                    rig.sweep_for_seconds(1);
                 }
             }
             let (opened, closed) = opened_and_closed(&rig);
@@ -292,7 +292,7 @@ proptest! {
                 Event::Recycle(..) => {}
                 Event::Pass(seconds) => rigs.iter_mut().for_each(|rig| {
                     rig.pass_seconds(seconds);
-                    rig.pipeline.sweep(&rig.snapshot, rig.now);
+                    rig.sweep_for_seconds(1);
                 }),
             }
         }

@@ -4,7 +4,6 @@
 //! before it is taken to be as old.
 
 mod balancer;
-mod pcap;
 mod updates;
 
 use std::fs::File;
@@ -14,6 +13,7 @@ use std::path::Path;
 use evenkeel_config::{Config, Parsed};
 use evenkeel_control::protocol::{Answer, DropsReport, Report, Request, ServiceReport, StatusReport};
 use evenkeel_datapath::counters::WorkerCounter;
+use evenkeel_datapath::pcap;
 use evenkeel_datapath::time::Time;
 use serde_json::{Value, json};
 

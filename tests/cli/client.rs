@@ -108,6 +108,35 @@ fn answers_are_tables_for_people_and_themselves_for_programs() {
 }
 
 #[test]
+fn where_a_flow_would_go_is_told_when_there_is_none() {
+    let new = r#"{"worker":1,"service":"web","protocol":"tcp","client":"198.51.100.7:40000","vip":"192.0.2.10:80","backend":"10.0.0.3:8080","drop":null}"#;
+    let none = new.replace("\"10.0.0.3:8080\",\"drop\":null", "null,\"drop\":\"no_backend\"");
+    let arguments = ["flow", "lookup", "198.51.100.7:40000", "192.0.2.10:80"];
+    for (new, said) in [
+        (new, "a new one would go to 10.0.0.3:8080, by worker 1"),
+        (&none, "the first packet of a new one would be dropped by worker 1: no_backend"),
+    ] {
+        let line = format!(
+            r#"{{"ok":true,"generation":7,"flows":{{"flows":[],"complete":true,"late_workers":[],"new_flow":{new}}}}}"#
+        ) + "\n";
+        let (asked, output) = answered(&arguments, &line);
+        assert_eq!(
+            asked,
+            "{\"command\":\"flow lookup\",\"protocol\":\"tcp\",\"source\":\"198.51.100.7:40000\",\"destination\":\"192.0.2.10:80\"}\n"
+        );
+        assert_eq!(
+            stdout(&output),
+            format!("no flow of tcp from 198.51.100.7:40000 to 192.0.2.10:80 (web); {said}\n")
+        );
+        let (_, output) = answered(&[&arguments[..], &["--json"]].concat(), &line);
+        assert_eq!(stdout(&output), line);
+    }
+    let neither =
+        "{\"ok\":true,\"generation\":7,\"flows\":{\"flows\":[],\"complete\":true,\"late_workers\":[]}}\n";
+    assert_eq!(stdout(&answered(&arguments, neither).1), "no flows\n");
+}
+
+#[test]
 fn answers_that_cannot_be_read_are_errors() {
     for (answer, message) in [
         ("", "broke off amid its answer"),

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::lab::{Lab, is_complete, number, succeed, tally};
+use crate::lab::{BACKENDS, Lab, is_complete, number, succeed, tally};
 
 on_each_wire!(
     a_drained_backend_fails_no_request,
     connections_outlive_a_drain_without_deadline,
     a_drain_deadline_cuts_what_is_left,
     a_backend_taken_down_is_cut_and_replaced,
+    connections_that_say_nothing_are_cut_too,
     a_nat_connection_unknown_after_a_restart_is_reset,
     backends_come_and_go,
     weights_are_shares,
@@ -105,6 +106,31 @@ fn a_backend_taken_down_is_cut_and_replaced(lab: &Lab) {
         assert!(begin.elapsed() < Duration::from_secs(12), "{service}: {:?}", begin.elapsed());
         let complete = downloads.into_iter().map(is_complete).filter(|complete| *complete).count();
         assert_eq!(complete, DOWNLOADS - doomed, "{service}: downloads that finished");
+    }
+}
+
+/// Neither end speaks: nginx waits for a request, and the client for whatever comes.
+fn connections_that_say_nothing_are_cut_too(lab: &Lab) {
+    for (service, vip, port) in [("web", "192.0.2.10", 8080), ("nat", "192.0.2.20", 8080)] {
+        let before = lab.service_counter(service, "flows_opened");
+        let listen = format!("exec 3<>/dev/tcp/{vip}/80 && read -ru 3");
+        let mut listeners: Vec<Child> =
+            (0..6).map(|_| lab.at("client", "bash").args(["-c", &listen]).spawn().expect("bash")).collect();
+        lab.await_that("the connections", || lab.service_counter(service, "flows_opened") == before + 6);
+        let prompts = lab.counter("resets_prompted");
+        let addresses = lab.backends(Some(service)).into_iter().map(|mut backend| backend["backend"].take());
+        for address in addresses {
+            lab.change("down", service, address.as_str().expect("an address"));
+        }
+        lab.await_that("both ends to be reset", || {
+            let heard = listeners.iter_mut().all(|listener| listener.try_wait().expect("a state").is_some());
+            let connections = |place| {
+                let filter = format!("( sport = :{port} )");
+                succeed(lab.at(place, "ss").args(["-Htn", "state", "established", &filter]))
+            };
+            heard && BACKENDS.iter().all(|place| connections(place).is_empty())
+        });
+        assert!(lab.counter("resets_prompted") > prompts, "{service}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, is_complete, number, read_answer};
+use crate::lab::{Lab, is_complete, number, read_answer, succeed};
 
 on_each_wire!(
     mistakes_are_answered_with_what_was_meant,
@@ -126,4 +126,18 @@ fn flows_can_be_looked_up(lab: &Lab) {
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(found["flows"]["flows"][0]["backend"], flow["backend"], "{found}");
     assert!(is_complete(download));
+    // What is told of a flow that is not there yet comes true.
+    for port in 30_000..30_010 {
+        let client = format!("10.9.0.2:{port}");
+        let output = lab.evenkeel(&["flow", "lookup", &client, "192.0.2.20:80", "--json"]);
+        let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let new = &told["flows"]["new_flow"];
+        assert_eq!((&told["flows"]["flows"], &new["service"]), (&json!([]), &json!("nat")), "{told}");
+        let fetch = ["--local-port", &port.to_string(), "http://192.0.2.20/"];
+        assert_ne!(succeed(&mut lab.curl(&fetch)), "");
+        let output = lab.evenkeel(&["flow", "lookup", &client, "192.0.2.20:80", "--json"]);
+        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let flow = &found["flows"]["flows"][0];
+        assert_eq!((&flow["worker"], &flow["backend"]), (&new["worker"], &new["backend"]), "{told} {found}");
+    }
 }

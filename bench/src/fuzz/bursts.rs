@@ -83,7 +83,10 @@ pub(super) fn run(setup: u8, mut input: Input<'_>) {
             Some(Event::Service { service }) => toggle_service(&mut snapshot, service),
             Some(Event::Pass { millis }) => {
                 now = Time(now.0.saturating_add_signed(millis * 1_000_000));
-                pipeline.sweep(&snapshot, now);
+                pipeline.sweep(&snapshot.clone().into(), now, &mut HeapPool, &mut outcome.originated);
+                for (packet, _) in outcome.originated.drain(..) {
+                    frames::read(packet.bytes());
+                }
             }
             Some(_) => {}
         }

@@ -4,6 +4,7 @@
 //! Invariant: no input makes any of them panic, unless the program is wrong.
 
 mod bursts;
+mod captures;
 mod events;
 mod fleet;
 mod forward;
@@ -18,6 +19,7 @@ use evenkeel_datapath::packet::{ChecksumStatus, Received};
 use evenkeel_datapath::parse::{self as datapath, Content, Parsed};
 use evenkeel_datapath::snapshot::MacAddress;
 
+pub use captures::pcap;
 pub use forward::forward;
 
 use input::Input;
@@ -26,8 +28,13 @@ use input::Input;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: &[(&str, Target)] =
-    &[("parse", parse), ("forward", forward), ("config", config), ("control_line", control_line)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("parse", parse),
+    ("forward", forward),
+    ("config", config),
+    ("control_line", control_line),
+    ("pcap", pcap),
+];
 
 /// A UDP packet over IPv6.
 const USED: &[u8] = b"\x02\x02\x02\x02\x02\x02\x02\0\0\0\0\xc1\x86\xdd\x60\0\0\0\0\x08\x11\x07\

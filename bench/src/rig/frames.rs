@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufWriter, Result, Write};
+use std::io::{BufWriter, Result};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
+
+use evenkeel_datapath::pcap;
 
 /// Octets of every data frame.
 pub const FRAME_LEN: usize = 64;
@@ -147,17 +149,11 @@ const fn folded(sum: u32) -> u16 {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_pcap(path: &Path, frames: impl IntoIterator<Item = [u8; FRAME_LEN]>) -> Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    for word in [0xa1b2_c3d4_u32, 2 | 4 << 16, 0, 0, 65_535, 1] {
-        file.write_all(&word.to_le_bytes())?;
+    let mut writer = pcap::Writer::new(BufWriter::new(File::create(path)?), pcap::Resolution::Micro)?;
+    for (nanos, frame) in (0_u64..).step_by(1_000).zip(frames) {
+        writer.write(nanos, &frame)?;
     }
-    for (at, frame) in (0_u32..).zip(frames) {
-        for word in [at / 1_000_000, at % 1_000_000, FRAME_LEN as u32, FRAME_LEN as u32] {
-            file.write_all(&word.to_le_bytes())?;
-        }
-        file.write_all(&frame)?;
-    }
-    file.flush()
+    writer.finish()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 use evenkeel_datapath::snapshot::BackendState;
 
 use crate::control::PATIENCE;
-use crate::protocol::{Answer, RefusalKind, Report};
+use crate::protocol::{Answer, NewFlowReport, RefusalKind, Report};
 use crate::testing::{CONFIG, Rig, everywhere, next_hops};
 
 fn request(command: &str, rest: &str) -> String {
@@ -264,6 +264,45 @@ fn flows_are_listed_page_by_page_and_looked_up() {
     assert_eq!(list(&mut rig, "").flows.len(), 10);
     let lookup = r#""protocol":"tcp","source":"192.0.2.200:1","destination":"192.0.2.10:80""#;
     rig.must(&request("flow lookup", lookup));
+}
+
+#[test]
+fn a_look_up_without_a_flow_tells_where_a_new_one_would_go() {
+    let mut rig = Rig::new(CONFIG);
+    let look_up = |rig: &mut Rig, port: u16, vip: &str| {
+        let fields = format!(r#""protocol":"tcp","source":"198.51.100.7:{port}","destination":"{vip}""#);
+        let answer = rig.must(&request("flow lookup", &fields));
+        let Answer::Done { report: Some(Report::Flows(flows)), .. } = answer else { panic!("no flows") };
+        assert!(flows.flows.is_empty() && flows.complete);
+        flows.new_flow.map(|new| *new)
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    for port in 1..60 {
+        let new = look_up(&mut rig, port, "192.0.2.10:80").unwrap();
+        assert_eq!((new.service.as_str(), new.client.port(), new.drop), ("web", port, None));
+        seen.insert((new.worker, new.backend.unwrap().to_string()));
+    }
+    assert_eq!(seen.len(), 4, "two workers, two backends: {seen:?}");
+    assert_eq!(look_up(&mut rig, 1, "192.0.2.10:81"), None, "no service there");
+    // As it is now: what drains gets none, and then there is nobody.
+    rig.must(&backend("drain", "10.0.0.3:8080"));
+    let of =
+        |new: Option<NewFlowReport>| new.map(|new| (new.backend.map(|at| at.to_string()), new.drop)).unwrap();
+    for port in 1..60 {
+        let new = of(look_up(&mut rig, port, "192.0.2.10:80"));
+        assert_eq!(new, (Some("10.0.0.30:8080".to_owned()), None));
+    }
+    rig.control.set_next_hops(next_hops([]));
+    let nowhere = of(look_up(&mut rig, 1, "192.0.2.10:80"));
+    assert_eq!(nowhere, (None, Some("no_next_hop".to_owned())));
+    rig.must(&backend("down", "10.0.0.30:8080"));
+    assert_eq!(of(look_up(&mut rig, 1, "192.0.2.10:80")), (None, Some("no_backend".to_owned())));
+    // A worker that has not answered may have the flow.
+    rig.workers[1].alive = false;
+    let fields = r#""protocol":"tcp","source":"198.51.100.7:1","destination":"192.0.2.10:80""#;
+    let answer = rig.must(&request("flow lookup", fields));
+    let Answer::Done { report: Some(Report::Flows(flows)), .. } = answer else { panic!("no flows") };
+    assert_eq!((flows.late_workers, flows.new_flow), (vec![1], None));
 }
 
 #[test]

@@ -180,6 +180,28 @@ pub struct FlowsReport {
     pub complete: bool,
     /// Workers that did not answer in time.
     pub late_workers: Vec<u8>,
+    /// Of `flow lookup`: where a new flow would go now, if there is none and a service has its destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_flow: Option<Box<NewFlowReport>>,
+}
+
+/// A flow that is not there, as it would be if it were opened now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NewFlowReport {
+    /// The worker that would own it.
+    pub worker: u8,
+    /// The service's name.
+    pub service: String,
+    /// What both sides would speak.
+    pub protocol: Protocol,
+    /// The client.
+    pub client: SocketAddr,
+    /// Where the client would send to.
+    pub vip: SocketAddr,
+    /// The backend that Maglev picks; absent if the first packet would be dropped.
+    pub backend: Option<SocketAddr>,
+    /// The reason for which it would be dropped, if it would.
+    pub drop: Option<String>,
 }
 
 /// One flow.

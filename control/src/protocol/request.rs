@@ -145,7 +145,7 @@ commands! {
         /// Its share of new flows against the others', at most 1,000.
         weight: u32,
     }
-    /// The flow that a packet belongs to, in either direction.
+    /// The flow that a packet belongs to, in either direction; without one, where a new flow would go.
     query FlowLookup = "flow lookup" {
         /// The packet's transport protocol.
         protocol: Protocol,

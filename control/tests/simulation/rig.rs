@@ -255,7 +255,7 @@ impl Rig {
         let payload = u32::try_from(connection).unwrap().to_be_bytes();
         let frame = Frame::tcp(&client.to_string(), SERVICES[service].vip, flags).payload(&payload);
         self.deliver(&Frame { link_destination: OURS, link_source: GATEWAY, ..frame }, worker);
-        for frame in self.sent() {
+        for frame in self.sent()? {
             if frame.link_destination == GATEWAY {
                 // A reset, or the like, of our own making: it must be for this client.
                 prop_assert_eq!(frame.destination, client);
@@ -331,7 +331,7 @@ impl Rig {
         };
         let payload = answer.payload.clone();
         self.deliver(&answer, worker);
-        for frame in self.sent() {
+        for frame in self.sent()? {
             if frame.link_destination == GATEWAY {
                 prop_assert_eq!(frame.source.to_string(), SERVICES[service].vip);
                 prop_assert_eq!(frame.destination, client, "the answer went to somebody else");
@@ -354,9 +354,25 @@ impl Rig {
         }
     }
 
-    fn sent(&mut self) -> Vec<Frame> {
+    /// What has been sent since the last call, but for the prompts to the ends of flows that are to be cut.
+    fn sent(&mut self) -> Result<Vec<Frame>, TestCaseError> {
         let queues = self.workers.iter_mut().filter_map(|worker| worker.queue_mut(PortId(0)));
-        queues.flat_map(|queue| queue.outgoing.drain(..)).map(|packet| Frame::read(packet.bytes())).collect()
+        let sent = queues.flat_map(|queue| queue.outgoing.drain(..));
+        let frames: Vec<Frame> = sent.map(|packet| Frame::read(packet.bytes())).collect();
+        let (prompts, others) =
+            frames.into_iter().partition(|frame| frame.flags == ACK && frame.payload.is_empty());
+        let prompts: Vec<Frame> = prompts;
+        for prompt in prompts {
+            let is_flow = |connection: &Connection| {
+                let Service { vip, mode, .. } = SERVICES[connection.service];
+                let seen = connection.seen.as_ref().map(|seen| (seen.source, seen.destination));
+                let to_client =
+                    (prompt.destination, prompt.source.to_string()) == (connection.client, vip.to_owned());
+                mode != "dsr-mac" && (to_client || seen == Some((prompt.source, prompt.destination)))
+            };
+            prop_assert!(self.connections.iter().any(is_flow), "nobody's flow: {}", prompt.line());
+        }
+        Ok(others)
     }
 
     /// Every packet and every flow is accounted for.

@@ -18,6 +18,7 @@ mod transport;
 use std::io;
 
 use plain_open::Opening;
+pub use query::{NewFlow, new_flow};
 
 use crate::counters::{Bounds, Counters, DropReason, WorkerCounter};
 use crate::flow::FlowState;
@@ -80,6 +81,7 @@ pub struct Pipeline {
     random: Random,
     to_kernel: Limiter,
     resets: Limiter,
+    prompts: Limiter,
     icmp: Limiter,
     unresolved: query::Unresolved,
     sweep: query::Sweep,
@@ -139,6 +141,19 @@ struct Turn<'a, A: PacketPool> {
     originated: &'a mut Vec<(A::Packet, PortId)>,
 }
 
+impl<'a, A: PacketPool> Turn<'a, A> {
+    #[inline]
+    fn new(
+        snapshot: &'a Snapshot,
+        now: Time,
+        pool: &'a mut A,
+        originated: &'a mut Vec<(A::Packet, PortId)>,
+    ) -> Self {
+        let (now_ms, idle_limits_ms) = (now.wrapping_millis(), snapshot.timeouts.by_state());
+        Self { snapshot, now, now_ms, idle_limits_ms, pool, originated }
+    }
+}
+
 /// What [`Pipeline::forward`] answers: memory that is used again for every burst.
 #[derive(Debug)]
 pub struct Outcome<P> {
@@ -187,6 +202,7 @@ impl Pipeline {
             random,
             to_kernel: Limiter::default(),
             resets: Limiter::default(),
+            prompts: Limiter::default(),
             icmp: Limiter::default(),
             unresolved: query::Unresolved::default(),
             sweep: query::Sweep::default(),
@@ -217,10 +233,7 @@ impl Pipeline {
         if self.guess_burst(&mut lanes[..count]) {
             self.prepare_burst(snapshot, &mut lanes[..count]);
         }
-        let idle_limits_ms = snapshot.timeouts.by_state();
-        let now_ms = now.wrapping_millis();
-        let originated = &mut outcome.originated;
-        let mut turn = Turn { snapshot, now, now_ms, idle_limits_ms, pool, originated };
+        let mut turn = Turn::new(snapshot, now, pool, &mut outcome.originated);
         outcome.verdicts.clear();
         self.decide_burst(&mut turn, burst, &mut lanes[..count], &mut outcome.verdicts);
         self.lanes = lanes;

@@ -9,7 +9,9 @@ use crate::hash::FlowHasher;
 use crate::key::{FlowKey, Protocol};
 use crate::packet::{Packet, PacketPool};
 use crate::reset::Reset;
-use crate::snapshot::{Backend, BackendId, BackendState, Mode, Service, ServiceSlot, Snapshot};
+use crate::snapshot::{
+    Backend, BackendId, BackendState, Mode, Service, ServiceSlot, Snapshot, SnapshotParts,
+};
 use crate::time::Time;
 use crate::wire::tcp;
 
@@ -48,7 +50,12 @@ impl Pipeline {
     }
 
     /// Answers a stray TCP packet with a reset, as often as that is allowed.
-    fn refuse<A: PacketPool>(&mut self, turn: &Turn<'_, A>, packet: &mut A::Packet, lane: &Lane) -> Verdict {
+    pub(super) fn refuse<A: PacketPool>(
+        &mut self,
+        turn: &Turn<'_, A>,
+        packet: &mut A::Packet,
+        lane: &Lane,
+    ) -> Verdict {
         let parsed = &lane.parsed;
         if parsed.key.protocol != Protocol::Tcp || parsed.tcp_flags & tcp::RST != 0 {
             return Verdict::Drop(DropReason::NoFlow);
@@ -226,7 +233,7 @@ impl Pipeline {
 
 /// The backend that Maglev gives a flow.
 pub(super) fn pick<'a>(
-    snapshot: &'a Snapshot,
+    snapshot: &'a SnapshotParts,
     service: &Service,
     key: &FlowKey,
 ) -> Option<(BackendId, &'a Backend)> {

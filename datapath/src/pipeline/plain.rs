@@ -115,7 +115,7 @@ impl Pipeline {
 fn state_after(before: FlowState, direction: Direction, plain: &Plain, one_sided: bool) -> Option<FlowState> {
     let flags = plain.tcp_flags;
     let is_more = match direction {
-        _ if before == FlowState::Free => true,
+        _ if matches!(before, FlowState::Free | FlowState::Cut) => true,
         // A new connection on the same tuple.
         Direction::Forward => before.is_over() && flags & (tcp::SYN | tcp::ACK) == tcp::SYN,
         // Resets of backends are counted.

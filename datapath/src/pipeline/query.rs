@@ -1,13 +1,16 @@
 //! What is done beside forwarding, a little in each turn: expiry of flows, answers to questions, neighbours wanted.
 
-use super::Pipeline;
+use super::open::pick;
 use super::transport::belongs;
+use super::{Pipeline, Turn};
 use crate::command::{FlowQuery, FlowQuestion};
+use crate::counters::DropReason;
 use crate::flow::{FlowState, FlowView};
 use crate::flow_table::{Entry, FlowId};
-use crate::key::{Addr, Protocol};
+use crate::key::{Addr, FlowKey, Protocol};
 use crate::limit::Limiter;
-use crate::snapshot::{Mode, Snapshot, SnapshotParts};
+use crate::packet::PacketPool;
+use crate::snapshot::{BackendId, Mode, PortId, ServiceSlot, Snapshot, SnapshotParts, WorkerId};
 use crate::time::Time;
 
 /// Places of the table that one answer looks at.
@@ -43,6 +46,32 @@ impl Unresolved {
     }
 }
 
+/// Where a new flow would go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NewFlow {
+    /// The worker that would own it.
+    pub worker: WorkerId,
+    /// The service that it would be of.
+    pub service: ServiceSlot,
+    /// The backend that it would be assigned to, or why its first packet would be dropped.
+    pub backend: Result<BackendId, DropReason>,
+}
+
+/// Where the flow of a packet with this key would go, if it were opened by `snapshot`; `None` if no service has the
+/// destination. Room in a worker's table, and for full NAT a free local port, are taken for granted.
+#[must_use]
+pub fn new_flow(snapshot: &SnapshotParts, key: &FlowKey) -> Option<NewFlow> {
+    let &slot = snapshot.vips.get(&(key.destination, key.protocol))?;
+    let service = snapshot.service(slot)?;
+    let backend = match pick(snapshot, service, key) {
+        None => Err(DropReason::NoBackend),
+        Some((_, backend)) if backend.next_hop.is_none() => Err(DropReason::NoNextHop),
+        Some((id, _)) => Ok(id),
+    };
+    let worker = snapshot.steering.owner(snapshot, key, None).unwrap_or_default();
+    Some(NewFlow { worker, service: slot, backend })
+}
+
 impl Pipeline {
     /// A neighbour that a packet could not be sent to, to be told once.
     pub fn take_unresolved(&mut self) -> Option<Addr> {
@@ -50,8 +79,15 @@ impl Pipeline {
     }
 
     /// Forgets expired flows among the next places of the table: as many as the time since the last call asks for.
-    /// Flows of backends that are gone from the snapshot go as well, as nobody will hear of them again.
-    pub fn sweep(&mut self, snapshot: &SnapshotParts, now: Time) {
+    /// Flows of backends that are gone from the snapshot go as well, as nobody will hear of them again. TCP flows that
+    /// are to be cut are, by segments in `originated` as far as there is room, so that silent ends hear of it too.
+    pub fn sweep<A: PacketPool>(
+        &mut self,
+        snapshot: &Snapshot,
+        now: Time,
+        pool: &mut A,
+        originated: &mut Vec<(A::Packet, PortId)>,
+    ) {
         let capacity = u64::from(self.table.capacity());
         let elapsed_ns = now.nanos_since(self.sweep.last).min(SWEEP_PERIOD_NS);
         let due = (capacity * elapsed_ns / SWEEP_PERIOD_NS).min(PLACES_PER_SWEEP) as u32;
@@ -59,12 +95,18 @@ impl Pipeline {
             return;
         }
         self.sweep.last = now;
+        let mut turn = Turn::new(snapshot, now, pool, originated);
         for id in self.table.places(self.sweep.next, due) {
             let Some(entry) = self.table.entry(id) else { continue };
-            if snapshot.backend(entry.backend).is_none() {
-                self.close(id);
-            } else if entry.idle_ms(now.wrapping_millis()) > snapshot.timeouts.of(entry.state) {
-                self.expire(id);
+            match snapshot.backend(entry.backend) {
+                None => self.close(id),
+                _ if entry.idle_ms(turn.now_ms) > turn.idle_limits_ms[entry.state as usize] => {
+                    self.expire(id);
+                }
+                Some(backend) if entry.state == FlowState::Cut || !backend.state.keeps_flows(now) => {
+                    self.prompt_for_resets(&mut turn, id, *entry, backend);
+                }
+                Some(_) => {}
             }
         }
         let next = self.sweep.next.saturating_add(due);

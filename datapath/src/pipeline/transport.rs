@@ -136,10 +136,10 @@ impl Pipeline {
         let parsed = &lane.parsed;
         self.counters.add(WorkerCounter::Hits, 1);
         let backend = turn.snapshot.backend(flow.entry.backend);
-        match (flow.direction, backend.filter(|backend| backend.state.keeps_flows(turn.now))) {
+        let is_cut = flow.entry.state == FlowState::Cut;
+        match (flow.direction, backend.filter(|backend| !is_cut && backend.state.keeps_flows(turn.now))) {
             (Direction::Forward, _) if is_syn(parsed) && flow.entry.state.is_over() => {
-                self.close(flow.id);
-                self.open(turn, packet, lane, flow.entry.service, flow.service)
+                self.reopen(turn, packet, lane, &flow)
             }
             (Direction::Forward, Some(backend)) => {
                 self.deliver_to_backend(turn, packet, parsed, flow, backend)

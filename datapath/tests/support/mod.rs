@@ -178,6 +178,18 @@ impl Rig {
         }
     }
 
+    /// Lets time pass, and the whole table be swept meanwhile; returns what was sent of its own, with the ports.
+    pub fn sweep_for_seconds(&mut self, seconds: u64) -> Vec<(PortId, Frame)> {
+        let mut sent = Vec::new();
+        for _ in 0..seconds * 4 {
+            self.now = Time(self.now.0 + 250_000_000);
+            let originated = &mut self.outcome.originated;
+            self.pipeline.sweep(&self.snapshot.clone().into(), self.now, &mut HeapPool, originated);
+            sent.extend(originated.drain(..).map(|(packet, port)| (port, Frame::read(packet.bytes()))));
+        }
+        sent
+    }
+
     /// Puts a frame through, addressed to `port`.
     pub fn send(&mut self, port: PortId, frame: &Frame) -> Sent {
         let own = self.snapshot.ports[usize::from(port.0)].mac;

@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 
 /// No record holds more: `MAXIMUM_SNAPLEN` of libpcap.
-pub(crate) const MAX_RECORD: u32 = 262_144;
+pub const MAX_RECORD: u32 = 262_144;
 
 const FILE_HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;
@@ -15,27 +15,45 @@ const NANOSECONDS: u32 = 0xa1b2_3c4d;
 
 /// Why a capture cannot be read on.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
+    /// It cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// It begins with this.
     #[error("it is no pcap file: it begins with {0:08x}")]
     Magic(u32),
+    /// It is of the newer kind.
     #[error("it is a pcapng file; convert it with `editcap -F pcap IN OUT`")]
     NextGeneration,
+    /// Its frames are not Ethernet's.
     #[error("its link type is {0}, and only Ethernet (1) can be replayed")]
     LinkType(u32),
+    /// It ends amid something.
     #[error("the file ends inside the {what} at offset {offset}")]
-    Truncated { what: &'static str, offset: u64 },
+    Truncated {
+        /// What is cut short.
+        what: &'static str,
+        /// Where that begins.
+        offset: u64,
+    },
+    /// A length that no record has.
     #[error(
         "the record at offset {offset} claims {length} octets, and no more than {MAX_RECORD} are possible"
     )]
-    TooLong { offset: u64, length: u32 },
+    TooLong {
+        /// Where the record begins.
+        offset: u64,
+        /// The length that it claims.
+        length: u32,
+    },
 }
 
 /// What a record's fraction of a second counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Resolution {
+pub enum Resolution {
+    /// Microseconds.
     Micro,
+    /// Nanoseconds.
     Nano,
 }
 
@@ -50,17 +68,18 @@ impl Resolution {
 
 /// One packet of a capture.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Record {
+pub struct Record {
     /// Nanoseconds since 1970.
-    pub(crate) nanos: u64,
+    pub nanos: u64,
     /// What was captured of it.
-    pub(crate) frame: Vec<u8>,
+    pub frame: Vec<u8>,
     /// How many octets it had on the wire.
-    pub(crate) wire_len: u32,
+    pub wire_len: u32,
 }
 
 /// Reads a capture from its beginning.
-pub(crate) struct Reader<R> {
+#[derive(Debug)]
+pub struct Reader<R> {
     from: R,
     offset: u64,
     is_big_endian: bool,
@@ -69,7 +88,10 @@ pub(crate) struct Reader<R> {
 
 impl<R: Read> Reader<R> {
     /// Reads the file header.
-    pub(crate) fn new(mut from: R) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// It is no capture that can be replayed.
+    pub fn new(mut from: R) -> Result<Self, Error> {
         let mut header = [0; FILE_HEADER];
         if !fill(&mut from, &mut header, 0, "file header")? {
             return Err(Error::Truncated { what: "file header", offset: 0 });
@@ -92,12 +114,17 @@ impl<R: Read> Reader<R> {
     }
 
     /// What the capture's times are counted in.
-    pub(crate) fn resolution(&self) -> Resolution {
+    #[must_use]
+    pub const fn resolution(&self) -> Resolution {
         self.resolution
     }
 
     /// The next record; `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Record>, Error> {
+    ///
+    /// # Errors
+    /// It ends amid a record, or claims one that cannot be.
+    #[allow(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
+    pub fn next(&mut self) -> Result<Option<Record>, Error> {
         let mut header = [0; RECORD_HEADER];
         if !fill(&mut self.from, &mut header, self.offset, "record header")? {
             return Ok(None);
@@ -140,14 +167,18 @@ fn word(header: &[u8], at: usize, is_big_endian: bool) -> u32 {
 }
 
 /// Writes a capture, little-endian.
-pub(crate) struct Writer<W> {
+#[derive(Debug)]
+pub struct Writer<W> {
     to: W,
     resolution: Resolution,
 }
 
 impl<W: Write> Writer<W> {
     /// Writes the file header.
-    pub(crate) fn new(mut to: W, resolution: Resolution) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn new(mut to: W, resolution: Resolution) -> io::Result<Self> {
         let magic = match resolution {
             Resolution::Micro => MICROSECONDS,
             Resolution::Nano => NANOSECONDS,
@@ -159,7 +190,10 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes one frame, sent at `nanos` since 1970.
-    pub(crate) fn write(&mut self, nanos: u64, frame: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&mut self, nanos: u64, frame: &[u8]) -> io::Result<()> {
         let frame = frame.get(..MAX_RECORD as usize).unwrap_or(frame);
         let length = u32::try_from(frame.len()).unwrap_or(MAX_RECORD);
         let seconds = u32::try_from(nanos / 1_000_000_000).unwrap_or(u32::MAX);
@@ -171,7 +205,10 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes out what is buffered.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn finish(mut self) -> io::Result<()> {
         self.to.flush()
     }
 }
