@@ -142,7 +142,7 @@ impl Refusal {
         let found = match found {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
-            Value::Number(_) => "another number",
+            Value::Number(number) => &number.to_string(),
             Value::String(_) => "a string",
             Value::Array(_) => "an array",
             Value::Object(_) => "an object",

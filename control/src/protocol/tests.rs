@@ -110,6 +110,9 @@ fn malformed_lines_are_told_what_is_wrong() {
         );
         assert!(!refusal.message.is_empty());
     }
+    let weight = br#"{"command":"backend weight","service":"web","backend":"10.0.0.3:80","weight":-1}"#;
+    let message = parse_line(weight).expect_err("a negative weight").message;
+    assert_eq!(message, "\"weight\" is -1; expected a whole number below 2^32");
     assert_eq!(parse_line(b"{\"command\":\"stat\xffus\"}").map_err(|r| r.error), Err(RefusalKind::Malformed));
     assert_eq!(parse_line(&vec![b' '; MAX_LINE + 1]).map_err(|r| r.error), Err(RefusalKind::LineTooLong));
     let nested = "[".repeat(100_000);
