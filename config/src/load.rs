@@ -114,7 +114,12 @@ impl Config {
         match String::from_utf8(octets) {
             Ok(text) => Self::parse(&text, &file),
             Err(error) => {
-                Err(failed(format!("not UTF-8 from octet {} on", error.utf8_error().valid_up_to())))
+                let text = String::from_utf8_lossy(error.as_bytes());
+                let start = error.utf8_error().valid_up_to();
+                // What is no text is shown as this one character.
+                let place = start..start + char::REPLACEMENT_CHARACTER.len_utf8();
+                let problem = Problem::error("this is not UTF-8").at(Some(place));
+                Err(errors(&Source::new(&file, &text), &file, vec![problem]))
             }
         }
     }

@@ -162,6 +162,15 @@ fn carriage_returns_are_not_part_of_the_line() {
     assert!(errors.to_string().contains("3 | idle = 1\n  |        ^ expected"), "{errors}");
 }
 
+#[test]
+fn what_is_no_text_is_shown_in_its_place() {
+    let path = std::env::temp_dir().join(format!("evenkeel-not-utf8-{}.toml", std::process::id()));
+    std::fs::write(&path, b"[balancer]\nidle = \"\xff\"\n").unwrap();
+    let errors = Config::load(&path).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    assert!(errors.contains("2 | idle = \"\u{fffd}\"\n  |         ^"), "{errors}");
+}
+
 /// What the calling thread has had of a processor: it does not grow while others have it.
 fn cpu_time() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();

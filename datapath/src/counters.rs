@@ -46,6 +46,7 @@ counters! {
         BadIpHeader "bad_ip_header" "IP version, header length or total length contradict the frame.",
         BadIpChecksum "bad_ip_checksum" "The IPv4 header checksum is wrong.",
         BadL4Header "bad_l4_header" "A TCP data offset or UDP length contradicts the packet.",
+        BadL4Checksum "bad_l4_checksum" "The receiving port found the TCP or UDP checksum wrong. (Where it does not look, the receiving end does.)",
         BadTcpFlags "bad_tcp_flags" "TCP flags that no sender sets together (none at all, SYN with FIN or RST).",
         BadIcmp "bad_icmp" "An ICMP checksum is wrong, or an ICMP error quotes too little to tell its flow.",
         BadExtensionHeader "bad_extension_header" "IPv6 extension headers are too many, too long or not to be forwarded.",

@@ -3,7 +3,7 @@
 use crate::checksum::Sum;
 use crate::key::{FlowKey, Protocol};
 use crate::packet::{ChecksumStatus, Packet, TransmitOffload};
-use crate::parse::Parsed;
+use crate::parse::{Content, Parsed};
 use crate::plain::{End, PLAIN, Plain};
 use crate::snapshot::{ChecksumOffload, MacAddress};
 use crate::wire::{ethernet, ipv4, ipv6, tcp, udp};
@@ -198,6 +198,13 @@ fn write_addresses_v6(bytes: &mut [u8], parsed: &Parsed, to: &FlowKey) -> Sum {
     Sum::ZERO
         .replace_address(&parsed.key.source.addr, &to.source.addr)
         .replace_address(&parsed.key.destination.addr, &to.destination.addr)
+}
+
+/// True for TCP and UDP, except UDP whose sender chose to have no checksum (RFC 768, over IPv4 alone).
+pub(crate) fn has_l4_checksum(bytes: &[u8], parsed: &Parsed) -> bool {
+    let at = usize::from(parsed.l4) + udp::CHECKSUM;
+    let is_none = || !parsed.v6 && bytes.get(at..at + 2) == Some(&[0, 0]);
+    parsed.content == Content::Transport && !(parsed.key.protocol == Protocol::Udp && is_none())
 }
 
 /// Writes ports and checksum; true where the checksum is left for the device to complete.

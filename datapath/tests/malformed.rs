@@ -183,6 +183,19 @@ fn what_the_port_says_of_checksums_counts() {
     let bad = Received { ip_checksum: ChecksumStatus::Bad, ..Received::default() };
     let packet = HeapPacket::new(&v4(), CLIENT_SIDE).with_received(bad);
     assert_eq!(rig.put_packet(packet).expect_dropped(), DropReason::BadIpChecksum);
+    let bad = Received { l4_checksum: ChecksumStatus::Bad, ..Received::default() };
+    for frame in [v4(), v6()] {
+        let packet = HeapPacket::new(&frame, CLIENT_SIDE).with_received(bad);
+        assert_eq!(rig.put_packet(packet).expect_dropped(), DropReason::BadL4Checksum);
+    }
+    // A port that is not to be trusted is not believed either, and UDP without a checksum has no wrong one.
+    rig.snapshot.ports[0].recompute_checksums = true;
+    let sent = rig.put_packet(HeapPacket::new(&v4(), CLIENT_SIDE).with_received(bad));
+    assert_eq!(sent.expect_on(BACKEND_SIDE).flags, SYN);
+    rig.snapshot.ports[0].recompute_checksums = false;
+    add_service(&mut rig.snapshot, Mode::FullNat, Protocol::Udp, VIP, &["10.0.0.1:8080"]);
+    let without = HeapPacket::new(&udp(&[(40, 0), (41, 0)]), CLIENT_SIDE).with_received(bad);
+    rig.put_packet(without).expect_on(BACKEND_SIDE);
 }
 
 #[test]

@@ -27,11 +27,12 @@ use crate::hash::{FlowHasher, Random};
 use crate::icmp::answer_echo;
 use crate::key::FlowKey;
 use crate::limit::Limiter;
-use crate::packet::{Packet, PacketPool};
+use crate::packet::{ChecksumStatus, Packet, PacketPool};
 use crate::parse::{Content, Parsed};
 use crate::plain::Plain;
 use crate::port::BURST;
-use crate::snapshot::{MacAddress, PortId, Snapshot, WorkerId};
+use crate::rewrite::has_l4_checksum;
+use crate::snapshot::{PortId, PortInfo, Snapshot, WorkerId};
 use crate::steering::Steering;
 use crate::time::Time;
 
@@ -308,27 +309,23 @@ impl Pipeline {
         let Some(info) = snapshot.ports.get(usize::from(port.0)) else {
             return lane.decided(Verdict::Drop(DropReason::NoPort));
         };
-        let total_len = packet.total_len();
+        let received = packet.received();
+        let is_trusted = !info.recompute_checksums & (received.l4_checksum != ChecksumStatus::Bad);
         let plain = packet
             .bytes()
             .first_chunk()
-            .and_then(|frame| Plain::read(frame, total_len, packet.received().ip_checksum, &info.mac));
-        let Some(plain) = plain else {
-            return self.classify_other(snapshot, origin, packet, lane, &info.mac);
+            .and_then(|frame| Plain::read(frame, packet.total_len(), received.ip_checksum, &info.mac));
+        let Some(plain) = plain.filter(|_| is_trusted) else {
+            return self.classify_other(snapshot, origin, packet, lane, info);
         };
         if !matches!(*snapshot.steering, Steering::Single)
-            && let Some(elsewhere) =
-                self.elsewhere(snapshot, origin, packet.received().rss_hash, &plain.key())
+            && let Some(elsewhere) = self.elsewhere(snapshot, origin, received.rss_hash, &plain.key())
         {
             return lane.decided(elsewhere);
         }
         lane.hash = self.hasher.hash_v4(plain.source, plain.destination, plain.protocol);
         self.table.prefetch(lane.hash);
         lane.plain = plain;
-        if info.recompute_checksums {
-            lane.parsed = plain.parsed();
-            return Step::Transport;
-        }
         if plain.is_quiet() { Step::Plain } else { Step::Signal }
     }
 
@@ -340,11 +337,15 @@ impl Pipeline {
         origin: Origin,
         packet: &P,
         lane: &mut Lane,
-        own: &MacAddress,
+        info: &PortInfo,
     ) -> Step {
-        let read = lane.parsed.read(packet.bytes(), packet.total_len(), packet.received(), own);
-        if let Err(reason) = read {
+        let received = packet.received();
+        if let Err(reason) = lane.parsed.read(packet.bytes(), packet.total_len(), received, &info.mac) {
             return lane.decided(Verdict::Drop(reason));
+        }
+        let is_wrong = received.l4_checksum == ChecksumStatus::Bad && !info.recompute_checksums;
+        if is_wrong && has_l4_checksum(packet.bytes(), &lane.parsed) {
+            return lane.decided(Verdict::Drop(DropReason::BadL4Checksum));
         }
         let key = &lane.parsed.key;
         let step = match lane.parsed.content {
@@ -353,7 +354,7 @@ impl Pipeline {
             Content::EchoRequest => return Step::Icmp,
             Content::Other => return lane.decided(Verdict::Kernel(packet.port())),
         };
-        let rss_hash = packet.received().rss_hash.filter(|_| matches!(step, Step::Transport));
+        let rss_hash = received.rss_hash.filter(|_| matches!(step, Step::Transport));
         if let Some(elsewhere) = self.elsewhere(snapshot, origin, rss_hash, key) {
             return lane.decided(elsewhere);
         }
