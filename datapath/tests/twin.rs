@@ -218,9 +218,13 @@ fn an_idle_twin_seldom_wakes_up() {
     }
     let rings = TwinRings::new(256);
     let _twin = started(&rings);
-    let task = std::fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());
     let named = |path: &PathBuf| std::fs::read_to_string(path.join("comm")).unwrap().trim() == "twin-ek-t0";
-    let task = task.into_iter().find(named).expect("its thread has a name");
+    let find = || {
+        let mut tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());
+        tasks.find(named)
+    };
+    wait_for("its thread has a name", || find().is_some());
+    let task = find().unwrap();
     let wake_ups = || -> u64 {
         let status = std::fs::read_to_string(task.join("status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
