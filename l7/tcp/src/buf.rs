@@ -6,18 +6,17 @@ use std::rc::Rc;
 ///
 /// Received payload stays in the buffer that it arrived in until it is read; what is sent stays where the application
 /// put it until it is acknowledged. The octets of a buffer never change while anybody holds a reference.
-pub trait Buf {
+pub trait Buf: Sized {
     /// The octets.
     fn octets(&self) -> &[u8];
 
     /// A second reference to the same memory.
     #[must_use]
-    fn share(&self) -> Self
-    where
-        Self: Sized;
+    fn share(&self) -> Self;
 
-    /// Octets of memory that this buffer keeps from other use, bookkeeping included: what budgets count.
-    fn true_size(&self) -> usize;
+    /// Octets of memory that this buffer keeps from other use, bookkeeping included: what budgets count. The same answer for as
+    /// long as it lives.
+    fn true_size(&self) -> u32;
 }
 
 /// A [`Buf`] on the heap of one thread.
@@ -36,8 +35,8 @@ impl Buf for HeapBuf {
     }
 
     #[inline]
-    fn true_size(&self) -> usize {
-        self.0.len() + 2 * core::mem::size_of::<usize>()
+    fn true_size(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX).saturating_add(16)
     }
 }
 

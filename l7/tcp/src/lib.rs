@@ -3,10 +3,18 @@
 
 mod addr;
 mod buf;
+mod error;
+mod event;
+mod range;
 mod sequence;
+mod settings;
 mod time;
 
 pub use addr::{Addr, Endpoint, Tuple};
 pub use buf::{Buf, HeapBuf};
+pub use error::{ConnectError, Ending, ListenError, NoConnection, SendError};
+pub use event::{ConnectionId, Event, ListenerId};
+pub use range::Range;
 pub use sequence::SequenceNumber;
+pub use settings::{Checksums, Config, Congestion, Keepalive, ListenerConfig, Settings};
 pub use time::Time;
