@@ -3,9 +3,11 @@
 
 mod addr;
 mod buf;
+pub mod congestion;
 mod error;
 mod event;
 mod range;
+pub mod recovery;
 mod sequence;
 mod settings;
 mod time;
