@@ -3,17 +3,26 @@
 
 mod addr;
 mod buf;
+pub mod checksum;
+mod chunk;
 pub mod congestion;
+pub mod cookie;
 mod error;
 mod event;
+pub mod isn;
 mod range;
+pub mod receive;
 pub mod recovery;
+pub mod segment;
+pub mod send_buffer;
 mod sequence;
 mod settings;
 mod time;
+pub mod wheel;
 
 pub use addr::{Addr, Endpoint, Tuple};
 pub use buf::{Buf, HeapBuf};
+pub use chunk::{Chunk, Piece, Pieces, Spares};
 pub use error::{ConnectError, Ending, ListenError, NoConnection, SendError};
 pub use event::{ConnectionId, Event, ListenerId};
 pub use range::Range;

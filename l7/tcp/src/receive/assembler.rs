@@ -1,0 +1,415 @@
+//! Received octets until they are read: in order, and behind gaps (RFC 9293, section 3.10.7.4, seventh and eighth step).
+//!
+//! Invariants:
+//! - octets stay in the buffers that they arrived in, and what arrived first wins over what overlaps it later;
+//! - what lies behind gaps is within a budget of memory and of gaps, and what reaches furthest is dropped first;
+//! - RCV.NXT counts the FIN, which is the last octet: nothing is ever kept behind it;
+//! - with everything read and no gap, nothing is held on the heap.
+
+use core::ops::Range as Place;
+
+use crate::chunk::{Chunk, Pieces, Queue, Spares};
+use crate::segment::SackBlocks;
+use crate::{Buf, Range, SequenceNumber};
+
+use super::Disorder;
+
+#[cfg(test)]
+mod tests;
+
+/// How far from RCV.NXT a segment may begin, in either direction.
+const FURTHEST: u32 = 1 << 30;
+
+/// The payload of a segment.
+#[derive(Debug)]
+pub struct Arrival<B> {
+    /// The number of the first octet of payload: SEG.SEQ, and one more beside SYN.
+    pub sequence: SequenceNumber,
+    /// The buffer that the payload lies in.
+    pub buf: B,
+    /// Where.
+    pub place: Place<usize>,
+    /// The segment has FIN.
+    pub is_last: bool,
+}
+
+/// What may be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The end of the window: nothing from here on is taken, the FIN included. Less than 2^30 from RCV.NXT.
+    pub window_end: SequenceNumber,
+    /// Memory that buffers may take, read or not, in order or not.
+    pub true_size: u64,
+    /// Gaps.
+    pub gaps: u16,
+    /// The peer understands SACK: duplicates are to be reported.
+    pub sack: bool,
+}
+
+/// What became of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Inserted {
+    /// It had neither payload nor FIN.
+    Nothing,
+    /// RCV.NXT moved.
+    InOrder {
+        /// By so many numbers, the FIN counted.
+        octets: u32,
+        /// There was a gap before, which it filled in part or whole.
+        filled_gap: bool,
+    },
+    /// It, or a part of it, is kept behind a gap.
+    OutOfOrder,
+    /// All of it has been here before.
+    Duplicate,
+    /// It lies outside of the window or is over the budget, as far as it was not here before.
+    Refused,
+}
+
+/// Received octets until they are read.
+#[derive(Debug)]
+pub struct Assembler<B> {
+    /// RCV.NXT.
+    next: SequenceNumber,
+    unread: u32,
+    queue: Option<Box<Queue<B>>>,
+    is_finished: bool,
+}
+
+impl<B: Buf> Assembler<B> {
+    /// Nothing has arrived; the first octet will have the number `next`, which is IRS + 1.
+    #[must_use]
+    pub const fn new(next: SequenceNumber) -> Self {
+        Self { next, unread: 0, queue: None, is_finished: false }
+    }
+
+    /// RCV.NXT: the number that is expected next, the one after the FIN when [`Assembler::is_finished`].
+    #[must_use]
+    #[inline]
+    pub const fn next(&self) -> SequenceNumber {
+        self.next
+    }
+
+    /// Octets that are there to be read.
+    #[must_use]
+    #[inline]
+    pub const fn unread(&self) -> u32 {
+        self.unread
+    }
+
+    /// True if the FIN and all before it have arrived.
+    #[must_use]
+    #[inline]
+    pub const fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// True if something lies behind a gap.
+    #[must_use]
+    #[inline]
+    pub fn has_gaps(&self) -> bool {
+        self.disorder().is_some_and(|disorder| disorder.gaps() > 0)
+    }
+
+    /// Octets of memory that the buffers kept here take.
+    #[must_use]
+    #[inline]
+    pub fn true_size(&self) -> u64 {
+        self.queue.as_ref().map_or(0, |queue| queue.true_size())
+    }
+
+    /// Takes the payload of a segment.
+    #[inline]
+    pub fn insert(&mut self, arrival: Arrival<B>, limits: &Limits, spares: &mut Spares<B>) -> Inserted {
+        let octets = arrival.place.len() as u32;
+        let size = u64::from(arrival.buf.true_size());
+        // What nearly always happens: the next octets, within the window, and nothing behind them.
+        if arrival.sequence == self.next
+            && octets > 0
+            && !arrival.is_last
+            && octets <= limits.window_end.octets_after(self.next)
+            && self.disorder().is_none()
+            && !self.is_finished
+            && self.true_size() + size <= limits.true_size
+        {
+            let chunk = Chunk::new(arrival.buf, arrival.sequence, arrival.place.start as u32, octets);
+            let octets = chunk.len();
+            self.queue.get_or_insert_with(|| spares.take()).push_back(chunk);
+            self.next += octets;
+            self.unread += octets;
+            return Inserted::InOrder { octets, filled_gap: false };
+        }
+        self.insert_any(arrival, limits, spares)
+    }
+
+    #[inline(never)]
+    fn insert_any(&mut self, arrival: Arrival<B>, limits: &Limits, spares: &mut Spares<B>) -> Inserted {
+        let start = u32::try_from(arrival.place.start).unwrap_or(u32::MAX);
+        let octets = u32::try_from(arrival.place.len()).unwrap_or(u32::MAX);
+        let chunk = Chunk::new(arrival.buf, arrival.sequence, start, octets);
+        let mut range = Range::new(chunk.sequence, chunk.len());
+        let fin = arrival.is_last.then_some(range.end).filter(|fin| self.can_end_at(*fin));
+        range.end += u32::from(fin.is_some());
+        if range.length() == 0 {
+            return Inserted::Nothing;
+        }
+        // Where before and after are no longer clear. No window is so large, no duplicate so old.
+        if (range.start + FURTHEST) - self.next > 2 * FURTHEST || range.length() > FURTHEST {
+            return Inserted::Refused;
+        }
+        let mut queue = self.queue.take().unwrap_or_else(|| spares.take());
+        let inserted = self.insert_range(chunk, range, fin, limits, &mut queue);
+        self.keep(queue, spares);
+        inserted
+    }
+
+    /// A FIN ends the stream where it stands, unless there is a FIN elsewhere or there are octets behind it: the first wins.
+    fn can_end_at(&self, fin: SequenceNumber) -> bool {
+        let Some(disorder) = self.disorder() else { return true };
+        match (disorder.fin, disorder.last()) {
+            (Some(known), _) => known == fin,
+            (None, Some(last)) => fin.reaches(last.end),
+            (None, None) => true,
+        }
+    }
+
+    fn insert_range(
+        &mut self,
+        chunk: Chunk<B>,
+        whole: Range,
+        fin: Option<SequenceNumber>,
+        limits: &Limits,
+        queue: &mut Queue<B>,
+    ) -> Inserted {
+        let known_fin = queue.disorder.as_ref().and_then(|disorder| disorder.fin);
+        let mut range = whole;
+        // RFC 9293, section 3.10.7.4: "trimming off any portions that lie outside the window", the FIN included.
+        if range.end.follows(limits.window_end) {
+            range.end = limits.window_end;
+        }
+        // Octets behind a FIN do not exist. The FIN itself is in its island already.
+        if let Some(known) = known_fin.filter(|known| fin.is_none() && range.end.follows(*known)) {
+            range.end = known;
+        }
+        if self.is_finished {
+            range.end = range.end.earliest(self.next);
+        }
+        let before = Range { start: whole.start, end: whole.end.earliest(self.next) };
+        range.start = range.start.latest(self.next);
+        let mut duplicate = before.end.follows(before.start).then_some(before);
+        let is_all_old = duplicate.is_some() && self.next.reaches(whole.end);
+        if let Some(disorder) = &mut queue.disorder {
+            duplicate = duplicate.or_else(|| disorder.first_present(range));
+            disorder.touch(range.start);
+        }
+        let outcome = if range.end.follows(range.start) {
+            let end_of_stream = known_fin.or(fin.filter(|fin| fin.precedes(range.end)));
+            self.fill(chunk, range, end_of_stream, limits, queue)
+        } else if is_all_old {
+            Inserted::Duplicate
+        } else {
+            Inserted::Refused
+        };
+        if let Some(block) = duplicate.filter(|_| limits.sack) {
+            queue.disorder.get_or_insert_default().duplicate = Some(block);
+        }
+        outcome
+    }
+
+    /// Takes from `range`, which lies in the window, what is missing.
+    fn fill(
+        &mut self,
+        chunk: Chunk<B>,
+        range: Range,
+        fin: Option<SequenceNumber>,
+        limits: &Limits,
+        queue: &mut Queue<B>,
+    ) -> Inserted {
+        let first = self.next;
+        let had_gaps = queue.disorder.as_ref().is_some_and(|disorder| disorder.gaps() > 0);
+        let (mut has_kept, mut has_refused) = (false, false);
+        let mut chunk = Some(chunk);
+        let mut rest = range;
+        while let Some(missing) = first_missing(queue, rest) {
+            if !self.admit(missing, chunk.as_ref(), limits, queue) {
+                has_refused = true;
+                break;
+            }
+            rest.start = missing.end;
+            let is_last_part = first_missing(queue, rest).is_none();
+            let octets =
+                Range { start: missing.start, end: fin.map_or(missing.end, |fin| fin.earliest(missing.end)) };
+            if octets.end.follows(octets.start) {
+                let part = if is_last_part {
+                    chunk.take().map(|chunk| chunk.narrowed(octets))
+                } else {
+                    chunk.as_ref().map(|chunk| chunk.part(octets))
+                };
+                part.into_iter().for_each(|part| queue.insert(part));
+            }
+            self.add(missing, fin, queue);
+            // Filling a gap may have moved RCV.NXT past islands behind it.
+            rest.start = rest.start.latest(self.next);
+            has_kept = true;
+        }
+        let octets = self.next - first;
+        match (octets, has_kept, has_refused) {
+            (1.., ..) => Inserted::InOrder { octets, filled_gap: had_gaps },
+            (0, true, _) => Inserted::OutOfOrder,
+            (0, false, true) => Inserted::Refused,
+            (0, false, false) => Inserted::Duplicate,
+        }
+    }
+
+    /// Makes room for `missing` by dropping what reaches further; says whether there is room.
+    fn admit(&self, missing: Range, chunk: Option<&Chunk<B>>, limits: &Limits, queue: &mut Queue<B>) -> bool {
+        let is_next = missing.start == self.next;
+        if let Some(disorder) = &mut queue.disorder
+            && !is_next
+            && disorder.gaps() >= usize::from(limits.gaps)
+            && disorder.stands_alone(missing)
+        {
+            match disorder.last() {
+                Some(last) if last.start.follows(missing.start) => drop_from(last.start, queue),
+                _ => return false,
+            }
+        }
+        if !is_next && limits.gaps == 0 {
+            return false;
+        }
+        let size = chunk.map_or(0, |chunk| u64::from(chunk.true_size()));
+        while queue.true_size() + size > limits.true_size {
+            match queue.chunks().back() {
+                Some(last) if last.sequence.follows(missing.start) => drop_from(last.sequence, queue),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Counts `added` among what is there.
+    fn add(&mut self, added: Range, fin: Option<SequenceNumber>, queue: &mut Queue<B>) {
+        if added.start != self.next {
+            let disorder = queue.disorder.get_or_insert_default();
+            disorder.add(added);
+            if disorder.fin.is_none() {
+                disorder.fin = fin.filter(|fin| disorder.has(*fin));
+            }
+            return;
+        }
+        let mut end = added.end;
+        if let Some(disorder) = &mut queue.disorder
+            && let Some(further) = disorder.take_from(end)
+        {
+            end = further;
+        }
+        let octets = end - self.next;
+        self.is_finished = fin.is_some_and(|fin| end.follows(fin));
+        if self.is_finished
+            && let Some(disorder) = &mut queue.disorder
+        {
+            disorder.fin = None;
+        }
+        self.unread += octets - u32::from(self.is_finished);
+        self.next = end;
+    }
+
+    /// Unread octets, as they lie in their buffers.
+    #[inline]
+    pub fn pieces(&self) -> Pieces<'_, B> {
+        let end = self.next - u32::from(self.is_finished);
+        Pieces::new(self.queue.as_deref(), Range { start: end - self.unread, end })
+    }
+
+    /// Drops the first `octets` of what is unread, or as many as there are; returns how many.
+    #[inline]
+    pub fn consume(&mut self, octets: u32, spares: &mut Spares<B>) -> u32 {
+        let octets = octets.min(self.unread);
+        let Some(queue) = &mut self.queue else { return 0 };
+        self.unread -= octets;
+        let mut left = octets;
+        while left > 0 {
+            match queue.front_mut() {
+                Some(first) if first.len() > left => {
+                    first.trim_front(left);
+                    return octets;
+                }
+                Some(first) => left -= first.len(),
+                None => break,
+            }
+            queue.pop_front();
+        }
+        self.tidy(spares);
+        octets
+    }
+
+    /// Takes the first unread octets with the buffer that they lie in, to be sent on or kept elsewhere.
+    #[inline]
+    pub fn take(&mut self, spares: &mut Spares<B>) -> Option<Chunk<B>> {
+        if self.unread == 0 {
+            return None;
+        }
+        let chunk = self.queue.as_mut()?.pop_front()?;
+        self.unread -= chunk.len();
+        self.tidy(spares);
+        Some(chunk)
+    }
+
+    /// SACK blocks for the acknowledgement that is being written, at most `most`; what came twice is reported once.
+    #[inline]
+    pub fn sack_blocks(&mut self, most: usize, spares: &mut Spares<B>) -> SackBlocks {
+        let Some(disorder) = self.queue.as_mut().and_then(|queue| queue.disorder.as_mut()) else {
+            return SackBlocks::NONE;
+        };
+        let blocks = disorder.report(most);
+        self.tidy(spares);
+        blocks
+    }
+
+    /// Drops everything that is kept, read or not: nobody will read it. RCV.NXT stays.
+    pub fn clear(&mut self, spares: &mut Spares<B>) {
+        self.unread = 0;
+        self.queue.take().into_iter().for_each(|queue| spares.give_back(queue));
+    }
+
+    #[inline]
+    fn disorder(&self) -> Option<&Disorder> {
+        self.queue.as_ref()?.disorder.as_deref()
+    }
+
+    #[inline]
+    fn tidy(&mut self, spares: &mut Spares<B>) {
+        if let Some(queue) = self.queue.take() {
+            self.keep(queue, spares);
+        }
+    }
+
+    #[inline]
+    fn keep(&mut self, mut queue: Box<Queue<B>>, spares: &mut Spares<B>) {
+        if queue.disorder.as_ref().is_some_and(|disorder| disorder.is_over()) {
+            queue.disorder = None;
+        }
+        if queue.chunks().is_empty() && queue.disorder.is_none() {
+            spares.give_back(queue);
+        } else {
+            self.queue = Some(queue);
+        }
+    }
+}
+
+fn first_missing<B>(queue: &Queue<B>, range: Range) -> Option<Range> {
+    match &queue.disorder {
+        Some(disorder) => disorder.first_missing(range),
+        None => range.end.follows(range.start).then_some(range),
+    }
+}
+
+/// Drops everything from `from` on, which lies behind a gap.
+fn drop_from<B: Buf>(from: SequenceNumber, queue: &mut Queue<B>) {
+    if let Some(disorder) = &mut queue.disorder {
+        disorder.truncate(from);
+    }
+    while queue.chunks().back().is_some_and(|last| last.sequence.reaches(from)) {
+        queue.pop_back();
+    }
+}
