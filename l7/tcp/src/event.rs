@@ -40,3 +40,14 @@ pub enum Event {
     /// released.
     Closed(ConnectionId, Ending),
 }
+
+/// Events of a connection as bits, in the order in which they are told.
+pub(crate) mod kind {
+    pub(crate) const ACCEPTABLE: u8 = 1;
+    pub(crate) const CONNECTED: u8 = 1 << 1;
+    pub(crate) const URGENT: u8 = 1 << 2;
+    pub(crate) const READABLE: u8 = 1 << 3;
+    pub(crate) const WRITABLE: u8 = 1 << 4;
+    pub(crate) const STRUGGLING: u8 = 1 << 5;
+    pub(crate) const CLOSED: u8 = 1 << 6;
+}

@@ -1,6 +1,6 @@
 //! Segments on their way in and out, with what the IP header says about them.
 
-use crate::{Addr, Endpoint};
+use crate::{Addr, Buf, Endpoint, Piece, Pieces};
 
 /// A segment that arrived.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub enum IcmpError {
 
 /// A segment to send: its header, and its payload in pieces.
 #[derive(Debug)]
+#[must_use = "what is not sent is lost"]
 pub struct Outgoing<'a, B> {
     /// Where from.
     pub local: Endpoint,
@@ -42,4 +43,46 @@ pub struct Outgoing<'a, B> {
     pub header: &'a [u8],
     /// The payload.
     pub payload: Payload<'a, B>,
+}
+
+/// The payload of a segment, in pieces as it lies in the application's buffers.
+#[derive(Debug)]
+pub struct Payload<'a, B> {
+    pieces: Option<Pieces<'a, B>>,
+    length: u32,
+}
+
+impl<'a, B: Buf> Payload<'a, B> {
+    pub(crate) const fn none() -> Self {
+        Self { pieces: None, length: 0 }
+    }
+
+    pub(crate) const fn new(pieces: Pieces<'a, B>, length: u32) -> Self {
+        Self { pieces: Some(pieces), length }
+    }
+
+    /// Octets.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.length as usize
+    }
+
+    /// True if the segment has no payload.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The pieces with their buffers, for who shares them.
+    pub fn pieces(self) -> impl Iterator<Item = Piece<'a, B>> {
+        self.pieces.into_iter().flatten()
+    }
+
+    /// The octets, for who copies them.
+    pub fn slices(self) -> impl Iterator<Item = &'a [u8]>
+    where
+        B: 'a,
+    {
+        self.pieces().map(|piece| piece.octets())
+    }
 }

@@ -1,0 +1,5 @@
+//! Stacks against each other over a perfect link, and against crafted segments.
+
+mod pair;
+mod sizes;
+mod transfer;
