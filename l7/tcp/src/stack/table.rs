@@ -212,7 +212,8 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let key = (state >> 40) as u32 % 600;
             // Few different hashes, some at the very end, so that runs are long and wrap.
-            let hash = if key % 3 == 0 { u32::MAX - key % 5 } else { (key % 97).wrapping_mul(0x9e37_79b9) };
+            let hash =
+                if key.is_multiple_of(3) { u32::MAX - key % 5 } else { (key % 97).wrapping_mul(0x9e37_79b9) };
             if model.remove(&key).is_some() {
                 table.remove(hash, Reference::Connection(key));
             } else if model.len() < 300 {
@@ -220,9 +221,12 @@ mod tests {
                 model.insert(key, hash);
             }
             if step % 512 == 0 {
-                for key in 0..600 {
-                    let hash =
-                        if key % 3 == 0 { u32::MAX - key % 5 } else { (key % 97).wrapping_mul(0x9e37_79b9) };
+                for key in 0..600u32 {
+                    let hash = if key.is_multiple_of(3) {
+                        u32::MAX - key % 5
+                    } else {
+                        (key % 97).wrapping_mul(0x9e37_79b9)
+                    };
                     let found = table.find(hash, |reference| reference == Reference::Connection(key));
                     assert_eq!(found.is_some(), model.contains_key(&key), "{key} at {step}");
                 }

@@ -174,7 +174,7 @@ mod tests {
             window: 7,
             send_next: SequenceNumber(5),
             receive_next: SequenceNumber(6),
-            timestamp: (port % 2 == 0).then_some(u32::from(port)),
+            timestamp: port.is_multiple_of(2).then_some(u32::from(port)),
         }
     }
 
