@@ -1,6 +1,6 @@
 //! RFC 9293, section 3.10.7: a segment arrives, in each state.
 
-use super::peer::{ACK, FIN, LOCAL, PEER_ISN, Peer, REMOTE, RST, SYN, TUPLE, mss};
+use super::peer::{ACK, FIN, LOCAL, Peer, REMOTE, RST, SYN, TUPLE, mss};
 use crate::segment::{Flags, Options, Segment};
 use crate::{Counter, Ending, Event, HeapBuf, ListenerConfig, SendError, SequenceNumber, Settings, State};
 
@@ -333,5 +333,4 @@ fn endpoints_that_are_nobodys_cannot_be_opened() {
     }
     peer.stack.connect(peer.now, TUPLE, &Settings::default()).unwrap();
     assert_eq!(peer.stack.connect(peer.now, TUPLE, &Settings::default()), Err(crate::ConnectError::InUse));
-    let _ = PEER_ISN;
 }
