@@ -71,16 +71,19 @@ pub enum Inserted {
 pub struct Assembler<B> {
     /// RCV.NXT.
     next: SequenceNumber,
+    /// Octets that are there to be read, and [`FINISHED`].
     unread: u32,
     queue: Option<Box<Queue<B>>>,
-    is_finished: bool,
 }
+
+/// In [`Assembler::unread`]: the FIN and all before it have arrived.
+const FINISHED: u32 = 1 << 31;
 
 impl<B: Buf> Assembler<B> {
     /// Nothing has arrived; the first octet will have the number `next`, which is IRS + 1.
     #[must_use]
     pub const fn new(next: SequenceNumber) -> Self {
-        Self { next, unread: 0, queue: None, is_finished: false }
+        Self { next, unread: 0, queue: None }
     }
 
     /// RCV.NXT: the number that is expected next, the one after the FIN when [`Assembler::is_finished`].
@@ -94,14 +97,14 @@ impl<B: Buf> Assembler<B> {
     #[must_use]
     #[inline]
     pub const fn unread(&self) -> u32 {
-        self.unread
+        self.unread & !FINISHED
     }
 
     /// True if the FIN and all before it have arrived.
     #[must_use]
     #[inline]
     pub const fn is_finished(&self) -> bool {
-        self.is_finished
+        self.unread & FINISHED != 0
     }
 
     /// True if something lies behind a gap.
@@ -121,23 +124,27 @@ impl<B: Buf> Assembler<B> {
     /// Takes the payload of a segment.
     #[inline]
     pub fn insert(&mut self, arrival: Arrival<B>, limits: &Limits, spares: &mut Spares<B>) -> Inserted {
-        let octets = arrival.place.len() as u32;
-        let size = u64::from(arrival.buf.true_size());
         // What nearly always happens: the next octets, within the window, and nothing behind them.
+        let octets = arrival.place.len() as u32;
         if arrival.sequence == self.next
             && octets > 0
-            && !arrival.is_last
             && octets <= limits.window_end.octets_after(self.next)
-            && self.disorder().is_none()
-            && !self.is_finished
-            && self.true_size() + size <= limits.true_size
+            && !arrival.is_last
+            && self.unread < FURTHEST
         {
-            let chunk = Chunk::new(arrival.buf, arrival.sequence, arrival.place.start as u32, octets);
-            let octets = chunk.len();
-            self.queue.get_or_insert_with(|| spares.take()).push_back(chunk);
-            self.next += octets;
-            self.unread += octets;
-            return Inserted::InOrder { octets, filled_gap: false };
+            let size = u64::from(arrival.buf.true_size());
+            let has_room = match &self.queue {
+                None => size <= limits.true_size,
+                Some(queue) => queue.disorder.is_none() && queue.true_size() + size <= limits.true_size,
+            };
+            if has_room {
+                let chunk = Chunk::new(arrival.buf, arrival.sequence, arrival.place.start as u32, octets);
+                let octets = chunk.len();
+                self.queue.get_or_insert_with(|| spares.take()).push_back(chunk);
+                self.next += octets;
+                self.unread += octets;
+                return Inserted::InOrder { octets, filled_gap: false };
+            }
         }
         self.insert_any(arrival, limits, spares)
     }
@@ -159,7 +166,8 @@ impl<B: Buf> Assembler<B> {
         }
         let mut queue = self.queue.take().unwrap_or_else(|| spares.take());
         let inserted = self.insert_range(chunk, range, fin, limits, &mut queue);
-        self.keep(queue, spares);
+        self.queue = Some(queue);
+        self.tidy(spares);
         inserted
     }
 
@@ -191,7 +199,7 @@ impl<B: Buf> Assembler<B> {
         if let Some(known) = known_fin.filter(|known| fin.is_none() && range.end.follows(*known)) {
             range.end = known;
         }
-        if self.is_finished {
+        if self.is_finished() || self.unread() >= FURTHEST {
             range.end = range.end.earliest(self.next);
         }
         let before = Range { start: whole.start, end: whole.end.earliest(self.next) };
@@ -304,27 +312,27 @@ impl<B: Buf> Assembler<B> {
             end = further;
         }
         let octets = end - self.next;
-        self.is_finished = fin.is_some_and(|fin| end.follows(fin));
-        if self.is_finished
-            && let Some(disorder) = &mut queue.disorder
-        {
-            disorder.fin = None;
-        }
-        self.unread += octets - u32::from(self.is_finished);
+        self.unread += octets;
         self.next = end;
+        if fin.is_some_and(|fin| end.follows(fin)) {
+            self.unread = (self.unread - 1) | FINISHED;
+            if let Some(disorder) = &mut queue.disorder {
+                disorder.fin = None;
+            }
+        }
     }
 
     /// Unread octets, as they lie in their buffers.
     #[inline]
     pub fn pieces(&self) -> Pieces<'_, B> {
-        let end = self.next - u32::from(self.is_finished);
-        Pieces::new(self.queue.as_deref(), Range { start: end - self.unread, end })
+        let end = self.next - u32::from(self.is_finished());
+        Pieces::new(self.queue.as_deref(), Range { start: end - self.unread(), end })
     }
 
     /// Drops the first `octets` of what is unread, or as many as there are; returns how many.
     #[inline]
     pub fn consume(&mut self, octets: u32, spares: &mut Spares<B>) -> u32 {
-        let octets = octets.min(self.unread);
+        let octets = octets.min(self.unread());
         let Some(queue) = &mut self.queue else { return 0 };
         self.unread -= octets;
         let mut left = octets;
@@ -346,7 +354,7 @@ impl<B: Buf> Assembler<B> {
     /// Takes the first unread octets with the buffer that they lie in, to be sent on or kept elsewhere.
     #[inline]
     pub fn take(&mut self, spares: &mut Spares<B>) -> Option<Chunk<B>> {
-        if self.unread == 0 {
+        if self.unread() == 0 {
             return None;
         }
         let chunk = self.queue.as_mut()?.pop_front()?;
@@ -368,8 +376,11 @@ impl<B: Buf> Assembler<B> {
 
     /// Drops everything that is kept, read or not: nobody will read it. RCV.NXT stays.
     pub fn clear(&mut self, spares: &mut Spares<B>) {
-        self.unread = 0;
-        self.queue.take().into_iter().for_each(|queue| spares.give_back(queue));
+        self.unread &= FINISHED;
+        if let Some(mut queue) = self.queue.take() {
+            queue.clear();
+            spares.give_back(queue);
+        }
     }
 
     #[inline]
@@ -377,22 +388,20 @@ impl<B: Buf> Assembler<B> {
         self.queue.as_ref()?.disorder.as_deref()
     }
 
+    /// Lets go of what there is no use for any more.
     #[inline]
     fn tidy(&mut self, spares: &mut Spares<B>) {
-        if let Some(queue) = self.queue.take() {
-            self.keep(queue, spares);
-        }
-    }
-
-    #[inline]
-    fn keep(&mut self, mut queue: Box<Queue<B>>, spares: &mut Spares<B>) {
-        if queue.disorder.as_ref().is_some_and(|disorder| disorder.is_over()) {
+        let Some(queue) = &mut self.queue else { return };
+        if let Some(disorder) = &queue.disorder {
+            if !disorder.is_over() {
+                return;
+            }
             queue.disorder = None;
         }
-        if queue.chunks().is_empty() && queue.disorder.is_none() {
+        if queue.chunks().is_empty()
+            && let Some(queue) = self.queue.take()
+        {
             spares.give_back(queue);
-        } else {
-            self.queue = Some(queue);
         }
     }
 }
