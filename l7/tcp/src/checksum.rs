@@ -34,23 +34,30 @@ impl Sum {
     /// Adds a run of octets that starts at an even offset of the summed data.
     #[must_use]
     pub fn octets(self, octets: &[u8]) -> Self {
-        // Independent lanes of 64 bits over words of 32: no carry is ever lost, and the compiler makes vectors of them.
-        let mut lanes = [0u64; 8];
-        let (blocks, rest) = octets.as_chunks::<32>();
-        for block in blocks {
-            for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<4>().0) {
-                *lane += u64::from(u32::from_ne_bytes(*word));
+        let (mut sum, mut rest) = (self.0, octets);
+        if octets.len() >= 128 {
+            // Independent lanes of 64 bits over words of 32: no carry is ever lost, and the compiler makes vectors of them.
+            let mut lanes = [0u64; 8];
+            let (blocks, behind) = octets.as_chunks::<32>();
+            for block in blocks {
+                for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<4>().0) {
+                    *lane += u64::from(u32::from_ne_bytes(*word));
+                }
             }
+            sum += lanes.iter().sum::<u64>();
+            rest = behind;
         }
-        let mut sum = self.0 + lanes.iter().sum::<u64>();
         let (words, rest) = rest.as_chunks::<4>();
         for word in words {
             sum += u64::from(u32::from_ne_bytes(*word));
         }
-        let mut last = [0; 4];
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
-        }
+        // What is left of a word is padded with zeros behind (RFC 9293, section 3.1).
+        let last = match *rest {
+            [a] => [a, 0, 0, 0],
+            [a, b] => [a, b, 0, 0],
+            [a, b, c] => [a, b, c, 0],
+            _ => [0; 4],
+        };
         Self(sum + u64::from(u32::from_ne_bytes(last)))
     }
 

@@ -61,6 +61,12 @@ impl<B: Buf> Queue<B> {
         Some(chunk)
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.chunks.clear();
+        self.true_size = 0;
+        self.disorder = None;
+    }
+
     pub(crate) fn pop_back(&mut self) -> Option<Chunk<B>> {
         let chunk = self.chunks.pop_back()?;
         self.true_size -= u64::from(chunk.true_size());
@@ -78,10 +84,18 @@ impl<B: Buf> Queue<B> {
     /// Index of the first chunk that ends after `at`.
     #[inline]
     pub(crate) fn first_ending_after(&self, at: SequenceNumber) -> usize {
-        match self.chunks.front() {
-            Some(first) if first.end().follows(at) => 0,
-            _ => self.chunks.partition_point(|chunk| !chunk.end().follows(at)),
+        let Some(first) = self.chunks.front() else { return 0 };
+        if first.end().follows(at) {
+            return 0;
         }
+        // Chunks are mostly of one size, except for the first, of which a part may be gone.
+        if let Some(second) = self.chunks.get(1) {
+            let guess = 1 + (at.octets_after(second.sequence) / second.len().max(1)) as usize;
+            if self.chunks.get(guess).is_some_and(|chunk| at.lies_in(chunk.sequence, chunk.len())) {
+                return guess;
+            }
+        }
+        self.chunks.partition_point(|chunk| !chunk.end().follows(at))
     }
 }
 
@@ -115,11 +129,9 @@ impl<B> Spares<B> {
     }
 
     #[inline]
-    pub(crate) fn give_back(&mut self, mut queue: Box<Queue<B>>) {
+    pub(crate) fn give_back(&mut self, queue: Box<Queue<B>>) {
+        debug_assert!(queue.chunks.is_empty() && queue.disorder.is_none() && queue.true_size == 0);
         if queue.chunks.capacity() <= Self::MOST_ROOM && self.queues.len() < self.most {
-            queue.chunks.clear();
-            queue.true_size = 0;
-            queue.disorder = None;
             self.queues.push(queue);
         }
     }

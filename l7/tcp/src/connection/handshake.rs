@@ -114,7 +114,7 @@ impl<B: Buf> Connection<B> {
         let rtt = (!self.bits.has(Bits::SYN_RETRANSMITTED) && self.progress != 0)
             .then(|| now.wrapping_micros().wrapping_sub(self.progress).max(1));
         self.recovery = shared.recovery_for(self.profile, self.mss, self.bits.has(Bits::SACK), now);
-        self.delayed_ack = DelayedAck::new(self.mss);
+        self.delayed_ack = DelayedAck::new();
         self.recovery.handshake(rtt, self.bits.has(Bits::SYN_RETRANSMITTED), now);
         self.attempts = 0;
         self.progress = now.wrapping_millis();

@@ -51,7 +51,7 @@ impl<B: Buf> Connection<B> {
         let held = self.assembler.true_size();
         let inserted = self.assembler.insert(arrival, &limits, &mut shared.spares);
         shared.memory.changed(held, self.assembler.true_size());
-        self.delayed_ack.received(inserted, segment.payload_length, now, ACK_DELAY_MICROS);
+        self.delayed_ack.received(inserted, segment.payload_length, self.mss, now, ACK_DELAY_MICROS);
         match inserted {
             Inserted::InOrder { octets, filled_gap } => {
                 if !filled_gap {

@@ -14,6 +14,7 @@ use crate::{Buf, Range, SequenceNumber};
 
 use super::Disorder;
 
+mod disorderly;
 #[cfg(test)]
 mod tests;
 
@@ -71,16 +72,19 @@ pub enum Inserted {
 pub struct Assembler<B> {
     /// RCV.NXT.
     next: SequenceNumber,
+    /// Octets that are there to be read, and [`FINISHED`].
     unread: u32,
     queue: Option<Box<Queue<B>>>,
-    is_finished: bool,
 }
+
+/// In [`Assembler::unread`]: the FIN and all before it have arrived.
+const FINISHED: u32 = 1 << 31;
 
 impl<B: Buf> Assembler<B> {
     /// Nothing has arrived; the first octet will have the number `next`, which is IRS + 1.
     #[must_use]
     pub const fn new(next: SequenceNumber) -> Self {
-        Self { next, unread: 0, queue: None, is_finished: false }
+        Self { next, unread: 0, queue: None }
     }
 
     /// RCV.NXT: the number that is expected next, the one after the FIN when [`Assembler::is_finished`].
@@ -94,14 +98,14 @@ impl<B: Buf> Assembler<B> {
     #[must_use]
     #[inline]
     pub const fn unread(&self) -> u32 {
-        self.unread
+        self.unread & !FINISHED
     }
 
     /// True if the FIN and all before it have arrived.
     #[must_use]
     #[inline]
     pub const fn is_finished(&self) -> bool {
-        self.is_finished
+        self.unread & FINISHED != 0
     }
 
     /// True if something lies behind a gap.
@@ -121,210 +125,42 @@ impl<B: Buf> Assembler<B> {
     /// Takes the payload of a segment.
     #[inline]
     pub fn insert(&mut self, arrival: Arrival<B>, limits: &Limits, spares: &mut Spares<B>) -> Inserted {
-        let octets = arrival.place.len() as u32;
-        let size = u64::from(arrival.buf.true_size());
         // What nearly always happens: the next octets, within the window, and nothing behind them.
+        let octets = arrival.place.len() as u32;
         if arrival.sequence == self.next
             && octets > 0
-            && !arrival.is_last
             && octets <= limits.window_end.octets_after(self.next)
-            && self.disorder().is_none()
-            && !self.is_finished
-            && self.true_size() + size <= limits.true_size
+            && !arrival.is_last
+            && self.unread < FURTHEST
         {
-            let chunk = Chunk::new(arrival.buf, arrival.sequence, arrival.place.start as u32, octets);
-            let octets = chunk.len();
-            self.queue.get_or_insert_with(|| spares.take()).push_back(chunk);
-            self.next += octets;
-            self.unread += octets;
-            return Inserted::InOrder { octets, filled_gap: false };
+            let size = u64::from(arrival.buf.true_size());
+            let has_room = match &self.queue {
+                None => size <= limits.true_size,
+                Some(queue) => queue.disorder.is_none() && queue.true_size() + size <= limits.true_size,
+            };
+            if has_room {
+                let chunk = Chunk::new(arrival.buf, arrival.sequence, arrival.place.start as u32, octets);
+                let octets = chunk.len();
+                self.queue.get_or_insert_with(|| spares.take()).push_back(chunk);
+                self.next += octets;
+                self.unread += octets;
+                return Inserted::InOrder { octets, filled_gap: false };
+            }
         }
         self.insert_any(arrival, limits, spares)
-    }
-
-    #[inline(never)]
-    fn insert_any(&mut self, arrival: Arrival<B>, limits: &Limits, spares: &mut Spares<B>) -> Inserted {
-        let start = u32::try_from(arrival.place.start).unwrap_or(u32::MAX);
-        let octets = u32::try_from(arrival.place.len()).unwrap_or(u32::MAX);
-        let chunk = Chunk::new(arrival.buf, arrival.sequence, start, octets);
-        let mut range = Range::new(chunk.sequence, chunk.len());
-        let fin = arrival.is_last.then_some(range.end).filter(|fin| self.can_end_at(*fin));
-        range.end += u32::from(fin.is_some());
-        if range.length() == 0 {
-            return Inserted::Nothing;
-        }
-        // Where before and after are no longer clear. No window is so large, no duplicate so old.
-        if (range.start + FURTHEST) - self.next > 2 * FURTHEST || range.length() > FURTHEST {
-            return Inserted::Refused;
-        }
-        let mut queue = self.queue.take().unwrap_or_else(|| spares.take());
-        let inserted = self.insert_range(chunk, range, fin, limits, &mut queue);
-        self.keep(queue, spares);
-        inserted
-    }
-
-    /// A FIN ends the stream where it stands, unless there is a FIN elsewhere or there are octets behind it: the first wins.
-    fn can_end_at(&self, fin: SequenceNumber) -> bool {
-        let Some(disorder) = self.disorder() else { return true };
-        match (disorder.fin, disorder.last()) {
-            (Some(known), _) => known == fin,
-            (None, Some(last)) => fin.reaches(last.end),
-            (None, None) => true,
-        }
-    }
-
-    fn insert_range(
-        &mut self,
-        chunk: Chunk<B>,
-        whole: Range,
-        fin: Option<SequenceNumber>,
-        limits: &Limits,
-        queue: &mut Queue<B>,
-    ) -> Inserted {
-        let known_fin = queue.disorder.as_ref().and_then(|disorder| disorder.fin);
-        let mut range = whole;
-        // RFC 9293, section 3.10.7.4: "trimming off any portions that lie outside the window", the FIN included.
-        if range.end.follows(limits.window_end) {
-            range.end = limits.window_end;
-        }
-        // Octets behind a FIN do not exist. The FIN itself is in its island already.
-        if let Some(known) = known_fin.filter(|known| fin.is_none() && range.end.follows(*known)) {
-            range.end = known;
-        }
-        if self.is_finished {
-            range.end = range.end.earliest(self.next);
-        }
-        let before = Range { start: whole.start, end: whole.end.earliest(self.next) };
-        range.start = range.start.latest(self.next);
-        let mut duplicate = before.end.follows(before.start).then_some(before);
-        let is_all_old = duplicate.is_some() && self.next.reaches(whole.end);
-        if let Some(disorder) = &mut queue.disorder {
-            duplicate = duplicate.or_else(|| disorder.first_present(range));
-            disorder.touch(range.start);
-        }
-        let outcome = if range.end.follows(range.start) {
-            let end_of_stream = known_fin.or(fin.filter(|fin| fin.precedes(range.end)));
-            self.fill(chunk, range, end_of_stream, limits, queue)
-        } else if is_all_old {
-            Inserted::Duplicate
-        } else {
-            Inserted::Refused
-        };
-        if let Some(block) = duplicate.filter(|_| limits.sack) {
-            queue.disorder.get_or_insert_default().duplicate = Some(block);
-        }
-        outcome
-    }
-
-    /// Takes from `range`, which lies in the window, what is missing.
-    fn fill(
-        &mut self,
-        chunk: Chunk<B>,
-        range: Range,
-        fin: Option<SequenceNumber>,
-        limits: &Limits,
-        queue: &mut Queue<B>,
-    ) -> Inserted {
-        let first = self.next;
-        let had_gaps = queue.disorder.as_ref().is_some_and(|disorder| disorder.gaps() > 0);
-        let (mut has_kept, mut has_refused) = (false, false);
-        let mut chunk = Some(chunk);
-        let mut rest = range;
-        while let Some(missing) = first_missing(queue, rest) {
-            if !self.admit(missing, chunk.as_ref(), limits, queue) {
-                has_refused = true;
-                break;
-            }
-            rest.start = missing.end;
-            let is_last_part = first_missing(queue, rest).is_none();
-            let octets =
-                Range { start: missing.start, end: fin.map_or(missing.end, |fin| fin.earliest(missing.end)) };
-            if octets.end.follows(octets.start) {
-                let part = if is_last_part {
-                    chunk.take().map(|chunk| chunk.narrowed(octets))
-                } else {
-                    chunk.as_ref().map(|chunk| chunk.part(octets))
-                };
-                part.into_iter().for_each(|part| queue.insert(part));
-            }
-            self.add(missing, fin, queue);
-            // Filling a gap may have moved RCV.NXT past islands behind it.
-            rest.start = rest.start.latest(self.next);
-            has_kept = true;
-        }
-        let octets = self.next - first;
-        match (octets, has_kept, has_refused) {
-            (1.., ..) => Inserted::InOrder { octets, filled_gap: had_gaps },
-            (0, true, _) => Inserted::OutOfOrder,
-            (0, false, true) => Inserted::Refused,
-            (0, false, false) => Inserted::Duplicate,
-        }
-    }
-
-    /// Makes room for `missing` by dropping what reaches further; says whether there is room.
-    fn admit(&self, missing: Range, chunk: Option<&Chunk<B>>, limits: &Limits, queue: &mut Queue<B>) -> bool {
-        let is_next = missing.start == self.next;
-        if let Some(disorder) = &mut queue.disorder
-            && !is_next
-            && disorder.gaps() >= usize::from(limits.gaps)
-            && disorder.stands_alone(missing)
-        {
-            match disorder.last() {
-                Some(last) if last.start.follows(missing.start) => drop_from(last.start, queue),
-                _ => return false,
-            }
-        }
-        if !is_next && limits.gaps == 0 {
-            return false;
-        }
-        let size = chunk.map_or(0, |chunk| u64::from(chunk.true_size()));
-        while queue.true_size() + size > limits.true_size {
-            match queue.chunks().back() {
-                Some(last) if last.sequence.follows(missing.start) => drop_from(last.sequence, queue),
-                _ => return false,
-            }
-        }
-        true
-    }
-
-    /// Counts `added` among what is there.
-    fn add(&mut self, added: Range, fin: Option<SequenceNumber>, queue: &mut Queue<B>) {
-        if added.start != self.next {
-            let disorder = queue.disorder.get_or_insert_default();
-            disorder.add(added);
-            if disorder.fin.is_none() {
-                disorder.fin = fin.filter(|fin| disorder.has(*fin));
-            }
-            return;
-        }
-        let mut end = added.end;
-        if let Some(disorder) = &mut queue.disorder
-            && let Some(further) = disorder.take_from(end)
-        {
-            end = further;
-        }
-        let octets = end - self.next;
-        self.is_finished = fin.is_some_and(|fin| end.follows(fin));
-        if self.is_finished
-            && let Some(disorder) = &mut queue.disorder
-        {
-            disorder.fin = None;
-        }
-        self.unread += octets - u32::from(self.is_finished);
-        self.next = end;
     }
 
     /// Unread octets, as they lie in their buffers.
     #[inline]
     pub fn pieces(&self) -> Pieces<'_, B> {
-        let end = self.next - u32::from(self.is_finished);
-        Pieces::new(self.queue.as_deref(), Range { start: end - self.unread, end })
+        let end = self.next - u32::from(self.is_finished());
+        Pieces::new(self.queue.as_deref(), Range { start: end - self.unread(), end })
     }
 
     /// Drops the first `octets` of what is unread, or as many as there are; returns how many.
     #[inline]
     pub fn consume(&mut self, octets: u32, spares: &mut Spares<B>) -> u32 {
-        let octets = octets.min(self.unread);
+        let octets = octets.min(self.unread());
         let Some(queue) = &mut self.queue else { return 0 };
         self.unread -= octets;
         let mut left = octets;
@@ -346,7 +182,7 @@ impl<B: Buf> Assembler<B> {
     /// Takes the first unread octets with the buffer that they lie in, to be sent on or kept elsewhere.
     #[inline]
     pub fn take(&mut self, spares: &mut Spares<B>) -> Option<Chunk<B>> {
-        if self.unread == 0 {
+        if self.unread() == 0 {
             return None;
         }
         let chunk = self.queue.as_mut()?.pop_front()?;
@@ -368,8 +204,11 @@ impl<B: Buf> Assembler<B> {
 
     /// Drops everything that is kept, read or not: nobody will read it. RCV.NXT stays.
     pub fn clear(&mut self, spares: &mut Spares<B>) {
-        self.unread = 0;
-        self.queue.take().into_iter().for_each(|queue| spares.give_back(queue));
+        self.unread &= FINISHED;
+        if let Some(mut queue) = self.queue.take() {
+            queue.clear();
+            spares.give_back(queue);
+        }
     }
 
     #[inline]
@@ -377,39 +216,20 @@ impl<B: Buf> Assembler<B> {
         self.queue.as_ref()?.disorder.as_deref()
     }
 
+    /// Lets go of what there is no use for any more.
     #[inline]
     fn tidy(&mut self, spares: &mut Spares<B>) {
-        if let Some(queue) = self.queue.take() {
-            self.keep(queue, spares);
-        }
-    }
-
-    #[inline]
-    fn keep(&mut self, mut queue: Box<Queue<B>>, spares: &mut Spares<B>) {
-        if queue.disorder.as_ref().is_some_and(|disorder| disorder.is_over()) {
+        let Some(queue) = &mut self.queue else { return };
+        if let Some(disorder) = &queue.disorder {
+            if !disorder.is_over() {
+                return;
+            }
             queue.disorder = None;
         }
-        if queue.chunks().is_empty() && queue.disorder.is_none() {
+        if queue.chunks().is_empty()
+            && let Some(queue) = self.queue.take()
+        {
             spares.give_back(queue);
-        } else {
-            self.queue = Some(queue);
         }
-    }
-}
-
-fn first_missing<B>(queue: &Queue<B>, range: Range) -> Option<Range> {
-    match &queue.disorder {
-        Some(disorder) => disorder.first_missing(range),
-        None => range.end.follows(range.start).then_some(range),
-    }
-}
-
-/// Drops everything from `from` on, which lies behind a gap.
-fn drop_from<B: Buf>(from: SequenceNumber, queue: &mut Queue<B>) {
-    if let Some(disorder) = &mut queue.disorder {
-        disorder.truncate(from);
-    }
-    while queue.chunks().back().is_some_and(|last| last.sequence.reaches(from)) {
-        queue.pop_back();
     }
 }

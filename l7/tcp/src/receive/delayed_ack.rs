@@ -25,8 +25,6 @@ pub struct DelayedAck {
     deadline: u32,
     /// Octets since the last acknowledgement.
     octets: u32,
-    /// What a full segment carries.
-    mss: u16,
     /// Segments since the last acknowledgement.
     segments: u8,
     /// How many more segments are acknowledged at once.
@@ -35,16 +33,16 @@ pub struct DelayedAck {
 }
 
 impl DelayedAck {
-    /// Nothing is owed; full segments carry `mss` octets.
+    /// Nothing is owed.
     #[must_use]
-    pub const fn new(mss: u16) -> Self {
-        Self { deadline: 0, octets: 0, mss, segments: 0, quick: QUICK, state: State::Nothing }
+    pub const fn new() -> Self {
+        Self { deadline: 0, octets: 0, segments: 0, quick: QUICK, state: State::Nothing }
     }
 
-    /// A segment with so many octets of payload has arrived, and this became of it. An acknowledgement that is put off waits
+    /// A segment with so many octets of payload has arrived, where a full one has `mss`, and this became of it. An acknowledgement that is put off waits
     /// `delay_us`, which is less than half a second (RFC 9293, MUST-40).
     #[inline]
-    pub fn received(&mut self, inserted: Inserted, payload: u32, now: Time, delay_us: u32) {
+    pub fn received(&mut self, inserted: Inserted, payload: u32, mss: u16, now: Time, delay_us: u32) {
         match inserted {
             Inserted::Nothing => {}
             Inserted::InOrder { filled_gap: false, .. } => {
@@ -52,7 +50,7 @@ impl DelayedAck {
                 self.segments = self.segments.saturating_add(1);
                 // "An ACK SHOULD be generated for at least every second full-sized segment"; a segment may be several, put together
                 // by the device.
-                if self.quick > 0 || self.segments >= 2 || self.octets >= 2 * u32::from(self.mss) {
+                if self.quick > 0 || self.segments >= 2 || self.octets >= 2 * u32::from(mss) {
                     self.quick = self.quick.saturating_sub(1);
                     self.state = State::Due;
                 } else if self.state == State::Nothing {
@@ -120,34 +118,41 @@ impl DelayedAck {
     }
 }
 
+impl Default for DelayedAck {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const IN_ORDER: Inserted = Inserted::InOrder { octets: 1000, filled_gap: false };
+    const MSS: u16 = 1000;
     const DELAY: u32 = 40_000;
 
     /// An acknowledgement policy that has grown up.
     fn seasoned() -> DelayedAck {
-        DelayedAck { quick: 0, ..DelayedAck::new(1000) }
+        DelayedAck { quick: 0, ..DelayedAck::new() }
     }
 
     #[test]
-    fn it_is_sixteen_octets() {
-        assert!(size_of::<DelayedAck>() <= 16);
+    fn it_is_twelve_octets() {
+        assert!(size_of::<DelayedAck>() <= 12);
     }
 
     #[test]
     fn every_second_segment_or_the_timer() {
         let mut ack = seasoned();
         let now = Time(4_294_967_290_000_500);
-        ack.received(IN_ORDER, 1000, now, DELAY);
+        ack.received(IN_ORDER, 1000, MSS, now, DELAY);
         assert!(ack.is_pending() && !ack.is_due(now));
         let deadline = ack.deadline(now).unwrap();
         assert_eq!(deadline, Time(4_294_967_330_000_000));
         assert!(!ack.is_due(Time(deadline.0 - 1)) && ack.is_due(deadline));
         assert_eq!(ack.deadline(deadline.plus_millis(1)), Some(deadline.plus_millis(1)));
-        ack.received(IN_ORDER, 1000, now, DELAY);
+        ack.received(IN_ORDER, 1000, MSS, now, DELAY);
         assert!(ack.is_due(now));
         ack.sent(false);
         assert!(!ack.is_pending() && ack.deadline(now).is_none());
@@ -156,7 +161,7 @@ mod tests {
     #[test]
     fn two_in_one_count_as_two() {
         let mut ack = seasoned();
-        ack.received(Inserted::InOrder { octets: 2000, filled_gap: false }, 2000, Time(0), DELAY);
+        ack.received(Inserted::InOrder { octets: 2000, filled_gap: false }, 2000, MSS, Time(0), DELAY);
         assert!(ack.is_due(Time(0)));
     }
 
@@ -170,11 +175,11 @@ mod tests {
         ];
         for inserted in cases {
             let mut ack = seasoned();
-            ack.received(inserted, 1, Time(0), DELAY);
+            ack.received(inserted, 1, MSS, Time(0), DELAY);
             assert!(ack.is_due(Time(0)), "{inserted:?}");
         }
         let mut ack = seasoned();
-        ack.received(Inserted::Nothing, 0, Time(0), DELAY);
+        ack.received(Inserted::Nothing, 0, MSS, Time(0), DELAY);
         assert!(!ack.is_pending());
         ack.require();
         assert!(ack.is_due(Time(0)));
@@ -182,20 +187,20 @@ mod tests {
 
     #[test]
     fn quick_at_first_and_after_a_gap_but_not_in_a_conversation() {
-        let mut ack = DelayedAck::new(1000);
+        let mut ack = DelayedAck::new();
         for _ in 0..QUICK {
-            ack.received(IN_ORDER, 1000, Time(0), DELAY);
+            ack.received(IN_ORDER, 1000, MSS, Time(0), DELAY);
             assert!(ack.is_due(Time(0)));
             ack.sent(false);
         }
-        ack.received(IN_ORDER, 1000, Time(0), DELAY);
+        ack.received(IN_ORDER, 1000, MSS, Time(0), DELAY);
         assert!(!ack.is_due(Time(0)));
-        ack.received(Inserted::OutOfOrder, 1000, Time(0), DELAY);
+        ack.received(Inserted::OutOfOrder, 1000, MSS, Time(0), DELAY);
         ack.sent(false);
-        ack.received(IN_ORDER, 1000, Time(0), DELAY);
+        ack.received(IN_ORDER, 1000, MSS, Time(0), DELAY);
         assert!(ack.is_due(Time(0)));
         ack.sent(true);
-        ack.received(IN_ORDER, 1000, Time(0), DELAY);
+        ack.received(IN_ORDER, 1000, MSS, Time(0), DELAY);
         assert!(!ack.is_due(Time(0)));
     }
 }

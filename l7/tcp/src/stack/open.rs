@@ -89,7 +89,7 @@ impl<B: Buf> Stack<B> {
             armed: Alarm::OFF,
             assembler: Assembler::new(SequenceNumber(0)),
             window: ReceiveWindow::new(SequenceNumber(0), settings.initial_window, self.now),
-            delayed_ack: DelayedAck::new(mss),
+            delayed_ack: DelayedAck::new(),
             send: SendBuffer::new(initial + 1),
             recovery: self.shared.recovery_for(profile, mss, settings.sack, self.now),
             listener_or_urgent: u32::MAX,
