@@ -230,9 +230,7 @@ impl Scoreboard {
             self.runs[index] = piece;
         }
         match self.queue.back_mut() {
-            Some(back)
-                if back.range.end == piece.range.start && piece.sent.nanos_since(back.sent) <= slack =>
-            {
+            Some(back) if back.range.end == piece.range.start && piece.sent == back.sent => {
                 back.range.end = piece.range.end;
             }
             _ => self.queue.push_back(Resent { range: piece.range, sent: piece.sent }),
