@@ -79,7 +79,7 @@ pub struct Recovery {
     reordering: Reordering,
 }
 
-const _: () = assert!(size_of::<Recovery>() <= 112);
+const _: () = assert!(size_of::<Recovery>() <= 88);
 
 impl Recovery {
     /// Nothing sent, nothing known.

@@ -13,7 +13,12 @@ pub(super) const LONGEST: Micros = 60_000_000;
 pub(super) const INITIAL: Micros = 1_000_000;
 
 /// For how long a minimum of the round-trip time is believed: routes change.
-const MINIMUM_LIFETIME_MILLIS: u32 = 300_000;
+const MINIMUM_LIFETIME_SECONDS: u16 = 300;
+
+/// Means are kept in sixteenths of a microsecond, so that the small steps of many samples a window add up.
+const FRACTION: u32 = 4;
+/// More samples than this in a window weigh as this many, or their steps would be smaller than that.
+const MOST_SAMPLES: u32 = 64;
 
 /// How soon a timeout may come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,34 +38,47 @@ impl RtoPolicy {
     pub const BACKEND: Self = Self { minimum: 5_000, ack_delay: 45_000 };
 }
 
-/// What is known of the round-trip time.
+/// What is known of the round-trip time. 20 octets: it is there for every connection.
 #[derive(Clone, Copy, Debug)]
 pub struct RttEstimator {
-    /// SRTT in nanoseconds, so that the small steps of many samples a window add up; zero before the first.
-    smoothed: u64,
-    /// RTTVAR in nanoseconds.
-    variation: u64,
+    /// SRTT in sixteenths of a microsecond; zero before the first sample.
+    smoothed: u32,
+    /// RTTVAR, likewise.
+    variation: u32,
     minimum: Micros,
-    /// When `minimum` was measured, in wrapping milliseconds.
-    minimum_at: u32,
-    policy: RtoPolicy,
+    /// When `minimum` was measured, in wrapping seconds.
+    minimum_at: u16,
+    /// The policy, in tenths of a millisecond.
+    margin: u16,
+    ack_delay: u16,
     /// Timeouts in a row.
     backoff: u8,
 }
+
+const _: () = assert!(size_of::<RttEstimator>() <= 20);
 
 impl RttEstimator {
     /// Nothing measured yet.
     #[must_use]
     pub fn new(policy: RtoPolicy) -> Self {
-        Self { smoothed: 0, variation: 0, minimum: Micros::MAX, minimum_at: 0, policy, backoff: 0 }
+        let tenths = |micros: Micros| u16::try_from(micros.div_ceil(100)).unwrap_or(u16::MAX);
+        Self {
+            smoothed: 0,
+            variation: 0,
+            minimum: Micros::MAX,
+            minimum_at: 0,
+            margin: tenths(policy.minimum),
+            ack_delay: tenths(policy.ack_delay),
+            backoff: 0,
+        }
     }
 
     /// One measurement, of which there are about `samples` in a window: each counts the less for it (RFC 7323, appendix G).
     #[inline]
     pub fn sample(&mut self, rtt: Micros, samples: u32, now: Time) {
-        let rtt = rtt.max(1);
+        let rtt = rtt.clamp(1, LONGEST);
         self.note_minimum(rtt, now);
-        let rtt = u64::from(rtt) * 1_000;
+        let rtt = rtt << FRACTION;
         if self.smoothed == 0 {
             // RFC 6298, section 2.2.
             (self.smoothed, self.variation) = (rtt, rtt / 2);
@@ -69,44 +87,46 @@ impl RttEstimator {
         // RFC 6298, section 2.3: the variation first, with alpha = 1/8 and beta = 1/4.
         let off = self.smoothed.abs_diff(rtt);
         if samples <= 1 {
-            self.variation = self.variation - self.variation / 4 + off / 4;
-            self.smoothed = self.smoothed - self.smoothed / 8 + rtt / 8;
+            self.variation = step(self.variation, off, 4);
+            self.smoothed = step(self.smoothed, rtt, 8);
         } else {
-            let (alpha, beta) = (8 * u64::from(samples), 4 * u64::from(samples));
-            self.variation = self.variation - self.variation / beta + off / beta;
-            self.smoothed =
-                if rtt > self.smoothed { self.smoothed + off / alpha } else { self.smoothed - off / alpha };
+            let samples = samples.min(MOST_SAMPLES);
+            self.variation = step(self.variation, off, 4 * samples);
+            self.smoothed = step(self.smoothed, rtt, 8 * samples);
         }
     }
 
     /// A measurement that is good for the minimum alone: of the newest segment that an acknowledgement covers.
     #[inline]
     pub fn note_minimum(&mut self, rtt: Micros, now: Time) {
-        if rtt <= self.minimum
-            || now.wrapping_millis().wrapping_sub(self.minimum_at) > MINIMUM_LIFETIME_MILLIS
-        {
-            (self.minimum, self.minimum_at) = (rtt.max(1), now.wrapping_millis());
+        if rtt <= self.minimum || self.is_minimum_old(now) {
+            (self.minimum, self.minimum_at) = (rtt.max(1), seconds(now));
         }
+    }
+
+    #[inline]
+    fn is_minimum_old(&self, now: Time) -> bool {
+        seconds(now).wrapping_sub(self.minimum_at) > MINIMUM_LIFETIME_SECONDS
     }
 
     /// SRTT; `None` before the first sample.
     #[must_use]
     #[inline]
     pub fn smoothed(&self) -> Option<Micros> {
-        (self.smoothed != 0).then(|| Micros::try_from(self.smoothed / 1_000).unwrap_or(Micros::MAX).max(1))
+        (self.smoothed != 0).then_some(self.smoothed >> FRACTION)
     }
 
     /// SRTT in nanoseconds; zero before the first sample.
     #[must_use]
     #[inline]
     pub(super) fn smoothed_nanos(&self) -> u64 {
-        self.smoothed
+        (u64::from(self.smoothed) * 1_000) >> FRACTION
     }
 
     /// RTTVAR.
     #[must_use]
     pub fn variation(&self) -> Micros {
-        Micros::try_from(self.variation / 1_000).unwrap_or(Micros::MAX)
+        self.variation >> FRACTION
     }
 
     /// The smallest of the last five minutes; `None` before the first sample.
@@ -121,15 +141,15 @@ impl RttEstimator {
     #[must_use]
     #[inline]
     pub fn timeout(&self, lone: bool) -> Micros {
-        let margin = if lone { self.policy.minimum.max(self.policy.ack_delay) } else { self.policy.minimum };
+        let margin = 100 * Micros::from(if lone { self.margin.max(self.ack_delay) } else { self.margin });
         // RFC 6298, section 2.3. The floor is one of the margin and not of the whole: with a floor of the whole, a path
         // of just that round-trip time would have no margin for a delayed acknowledgement.
         let base = if self.smoothed == 0 {
-            u64::from(INITIAL.max(margin))
+            INITIAL.max(margin)
         } else {
-            (self.smoothed + (4 * self.variation).max(u64::from(margin) * 1_000)) / 1_000
+            (self.smoothed >> FRACTION) + (self.variation >> (FRACTION - 2)).max(margin)
         };
-        let backed_off = base << self.backoff.min(16);
+        let backed_off = u64::from(base) << self.backoff.min(16);
         if backed_off < u64::from(LONGEST) { backed_off as Micros } else { LONGEST }
     }
 
@@ -139,7 +159,7 @@ impl RttEstimator {
     #[inline]
     pub(super) fn probe_timeout(&self, lone: bool) -> Micros {
         let Some(smoothed) = self.smoothed() else { return INITIAL };
-        let delay = if lone { self.policy.ack_delay } else { 0 };
+        let delay = if lone { 100 * Micros::from(self.ack_delay) } else { 0 };
         smoothed.saturating_mul(2).saturating_add(delay + 1_000)
     }
 
@@ -159,6 +179,18 @@ impl RttEstimator {
     pub(super) fn progress(&mut self) {
         self.backoff = 0;
     }
+}
+
+/// `mean` after a step of one `part`th towards `value`, rounded.
+#[inline]
+fn step(mean: u32, value: u32, part: u32) -> u32 {
+    let (off, half) = (mean.abs_diff(value), part / 2);
+    if value > mean { mean + (off + half) / part } else { mean - (off + half) / part }
+}
+
+#[inline]
+fn seconds(now: Time) -> u16 {
+    (now.millis() / 1_000) as u16
 }
 
 #[cfg(test)]
@@ -209,8 +241,8 @@ mod tests {
         one.sample(10_000, 1, Time(0));
         many.sample(10_000, 1, Time(0));
         one.sample(20_000, 1, Time(0));
-        for _ in 0..100 {
-            many.sample(20_000, 100, Time(0));
+        for _ in 0..60 {
+            many.sample(20_000, 60, Time(0));
         }
         let (one, many) = (one.smoothed().unwrap(), many.smoothed().unwrap());
         assert!(many.abs_diff(one) < one / 50, "{one} {many}");
@@ -232,7 +264,7 @@ mod tests {
         rtt.sample(1_000, 1, Time(0));
         rtt.sample(2_000, 1, Time::from_millis(300_000));
         assert_eq!(rtt.minimum(), Some(1_000));
-        rtt.sample(2_000, 1, Time::from_millis(300_001));
+        rtt.sample(2_000, 1, Time::from_millis(301_000));
         assert_eq!(rtt.minimum(), Some(2_000));
     }
 }

@@ -189,21 +189,21 @@ impl Scoreboard {
     }
 
     /// `run.range` goes out again, as `run` says. Octets that were SACKed meanwhile stay so.
-    pub(super) fn resend(&mut self, run: Run, slack: u64) {
+    pub(super) fn resend(&mut self, run: Run) {
         let mut at = run.range.start.latest(self.una);
         let end = run.range.end.earliest(self.next);
         while end.follows(at) {
             let index = self.index_of(at);
             let piece = Range { start: at, end: self.runs[index].range.end.earliest(end) };
             if self.runs[index].state != State::Sacked {
-                self.resend_piece(index, run.with(piece), slack);
+                self.resend_piece(index, run.with(piece));
             }
             at = piece.end;
         }
     }
 
     /// `piece`, a part of run `index`, goes out again.
-    fn resend_piece(&mut self, mut index: usize, piece: Run, slack: u64) {
+    fn resend_piece(&mut self, mut index: usize, piece: Run) {
         let old = self.runs[index];
         let length = piece.range.length();
         if self.first_lost().is_some_and(|first| first.range.start.reaches(piece.range.start)) {
@@ -215,7 +215,7 @@ impl Scoreboard {
             self.split(index, piece.range.start);
             index += 1;
         }
-        let joins = |other: &Run| other.state == State::Resent && piece.sent.nanos_since(other.sent) <= slack;
+        let joins = |other: &Run| other.state == State::Resent && piece.sent == other.sent;
         if index > 0 && joins(&self.runs[index - 1]) {
             self.runs[index - 1].range.end = piece.range.end;
             if piece.range.end == self.runs[index].range.end {
@@ -230,9 +230,7 @@ impl Scoreboard {
             self.runs[index] = piece;
         }
         match self.queue.back_mut() {
-            Some(back)
-                if back.range.end == piece.range.start && piece.sent.nanos_since(back.sent) <= slack =>
-            {
+            Some(back) if back.range.end == piece.range.start && piece.sent == back.sent => {
                 back.range.end = piece.range.end;
             }
             _ => self.queue.push_back(Resent { range: piece.range, sent: piece.sent }),

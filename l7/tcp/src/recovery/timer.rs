@@ -8,9 +8,6 @@ use super::{Action, Cause, Recovery, Retransmission};
 use crate::Time;
 use crate::congestion::CongestionControl;
 
-/// Probes into a recovery that has fallen silent, before the timeout.
-const PROBES_IN_RECOVERY: u8 = 2;
-
 impl Recovery {
     /// When to call [`Self::timer_expired`]; `None` while nothing is in flight.
     #[must_use]
@@ -56,15 +53,13 @@ impl Recovery {
         let lone = self.is_lone();
         let timeout = self.rtt.timeout(lone);
         let Some(flight) = &mut self.flight else { return };
-        // RFC 8985, section 7.2: with SACK, nothing SACKed and no recovery under way. Beyond it, recovery that waits for
-        // the last of its own retransmissions may probe, too, rather than wait for the timeout.
+        // RFC 8985, section 7.2: with SACK, and unless RACK is at work. Beyond it, recovery that waits for the last of its
+        // own retransmissions may probe, too, and probes go on, each after twice the time, as those of QUIC do (RFC 9002,
+        // section 6.2.1), until it is time for the timeout: where that is many round trips, bursts of losses are shorter.
         let may_probe = self.sack
-            && match flight.phase {
-                Phase::Open => flight.scoreboard.sacked == 0 && flight.probe.is_none() && flight.probes == 0,
-                Phase::Recovery => flight.probes < PROBES_IN_RECOVERY,
-                Phase::Loss => false,
-            };
-        let probe = self.rtt.probe_timeout(lone);
+            && self.rtt.backoff() == 0
+            && (flight.phase != Phase::Open || flight.scoreboard.sacked == 0);
+        let probe = self.rtt.probe_timeout(lone).saturating_mul(1 << flight.probes.min(16));
         (flight.timer, flight.timer_kind) = if may_probe && probe < timeout {
             (now.plus_micros(probe), TimerKind::Probe)
         } else {
@@ -76,9 +71,9 @@ impl Recovery {
     fn probe(&mut self, now: Time) -> Action {
         let mss = self.mss();
         let Some(flight) = &mut self.flight else { return Action::None };
-        flight.probes += 1;
+        flight.probes = flight.probes.saturating_add(1);
         flight.allowance = mss;
-        if flight.phase == Phase::Recovery {
+        if flight.phase != Phase::Open {
             flight.scoreboard.lose_first(mss, Cause::Probe);
             self.arm(now);
             return Action::Transmit;

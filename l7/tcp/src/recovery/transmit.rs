@@ -62,8 +62,10 @@ impl Recovery {
             self.restart_after_idle(now);
             self.open_flight(pool, range, now);
         }
-        let (rate, slack) = (self.pacing_rate(), self.rtt.smoothed_nanos() >> SLACK_SHIFT);
+        let (rate, round_trip) = (self.pacing_rate(), self.rtt.smoothed_nanos());
         let Some(flight) = &mut self.flight else { return };
+        // Only what all goes out for the first time: next to retransmissions, RACK needs to know which was sent first.
+        let slack = if flight.is_eventful() { 0 } else { round_trip >> SLACK_SHIFT };
         let first = flight.scoreboard.outstanding() == 0;
         let fresh = range.start == flight.scoreboard.next;
         let run = Run {
@@ -80,7 +82,7 @@ impl Recovery {
             flight.scoreboard.append(run, slack);
             flight.prefer_new = false;
         } else {
-            flight.scoreboard.resend(run, slack);
+            flight.scoreboard.resend(run);
             if let Some(armed) = &mut flight.undo {
                 armed.sent(range.length(), timestamp);
             }

@@ -1,1 +1,5 @@
-//! Tests of the whole, part by part.
+//! Loss recovery as a whole: a sender against an ideal receiver over links that lose, in virtual time; scenes segment by
+//! segment; and properties.
+
+mod grid;
+mod simulation;
