@@ -234,6 +234,7 @@ impl<B: Buf> Connection<B> {
         self.window_sequence = segment.sequence;
         if self.bits.has(Bits::PASSIVE) {
             shared.counters.count(Counter::PassiveOpens);
+            shared.accepting = core::mem::replace(&mut self.listener_or_urgent, 0);
             self.tell(kind::ACCEPTABLE);
         } else {
             self.tell(kind::CONNECTED);

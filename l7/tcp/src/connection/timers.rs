@@ -136,9 +136,16 @@ impl<B: Buf> Connection<B> {
     fn probe_window(&mut self, now: Time, shared: &mut Shared<B>) {
         // Answered probes may go on for ever (MUST-37); unanswered ones are timeouts like others.
         let settings = shared.settings(self.profile);
+        let stuck_for = Duration::from_millis(now.wrapping_millis().wrapping_sub(self.progress).into());
+        if self.bits.has(Bits::RELEASED) && stuck_for >= settings.fin_wait {
+            // Nobody is left here who could tell that it hangs, and keeping windows shut costs the other side nothing.
+            shared.counters.count(Counter::AbortOnLinger);
+            self.abort(Ending::TimedOut, now, shared);
+            return;
+        }
         let is_given_up = match settings.user_timeout {
             // RFC 5482 and Linux: with a user timeout, a window that stays shut is a failure to make progress, too.
-            Some(limit) => u128::from(now.wrapping_millis().wrapping_sub(self.progress)) >= limit.as_millis(),
+            Some(limit) => stuck_for >= limit,
             None => self.timeouts > settings.retries,
         };
         if is_given_up {

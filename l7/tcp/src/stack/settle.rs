@@ -36,7 +36,7 @@ impl<B: Buf> Stack<B> {
         let Some(connection) = self.connections.at_mut(index) else { return };
         if connection.events & kind::ACCEPTABLE != 0 {
             connection.events &= !kind::ACCEPTABLE;
-            let listener = core::mem::replace(&mut connection.listener_or_urgent, 0);
+            let listener = self.shared.accepting;
             self.queue_for_accept(index, listener);
             return;
         }

@@ -29,6 +29,8 @@ pub(crate) struct Shared<B> {
     pub(crate) flights: FlightPool,
     pub(crate) memory: Memory,
     pub(crate) listeners: Listeners,
+    /// The listener whose connection has been established by the segment that is being looked at.
+    pub(crate) accepting: u32,
     pub(crate) answers: VecDeque<Answer>,
     profiles: Vec<Settings>,
     /// The octet after the last urgent one given to send, of connections that have such.
@@ -47,6 +49,7 @@ impl<B: Buf> Shared<B> {
             flights: FlightPool::new(1_024),
             memory: Memory::new(config.memory),
             listeners: Listeners::default(),
+            accepting: u32::MAX,
             answers: VecDeque::new(),
             profiles: Vec::new(),
             urgent: BTreeMap::new(),

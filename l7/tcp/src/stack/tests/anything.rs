@@ -157,7 +157,7 @@ proptest! {
         }
         let ids: Vec<_> = peer.stack.ids().collect();
         ids.into_iter().for_each(|id| peer.stack.abort(id));
-        peer.wait_ms(1_000_000);
+        peer.wait_ms(5_000_000);
         let ids: Vec<_> = peer.stack.ids().collect();
         ids.into_iter().for_each(|id| peer.stack.abort(id));
         peer.stack.unlisten(peer.listener);

@@ -325,3 +325,22 @@ fn what_is_no_segment_is_counted_and_forgotten() {
     assert_eq!(peer.stack.counters().value(Counter::InErrs), 4);
     peer.silence();
 }
+
+#[test]
+fn a_window_kept_shut_does_not_keep_what_the_application_has_let_go() {
+    let (mut peer, id) = Peer::plain();
+    peer.window = 0;
+    peer.put(ACK, 1, 1, b"", NONE);
+    peer.stack.send(id, HeapBuf::from(b"response")).unwrap();
+    peer.stack.release(id);
+    let mut resets = 0;
+    for _ in 0..200 {
+        for probe in peer.wait_ms(1_000) {
+            resets += usize::from(probe.flags.contains(Flags::RST));
+            peer.put(ACK, 1, 1, b"", NONE);
+            // Nothing is there any more to answer the last of these.
+            peer.take();
+        }
+    }
+    assert_eq!((peer.stack.connections(), peer.stack.memory(), resets), (0, 0, 1));
+}
