@@ -8,8 +8,8 @@ use crate::{Counter, Ending, Event, HeapBuf, Keepalive, ListenerConfig, SendErro
 
 const NONE: Options = Options::NONE;
 
-fn with(settings: Settings) -> (Peer, crate::ConnectionId) {
-    let settings = Settings { timestamps: false, ..settings };
+fn with(settings: &Settings) -> (Peer, crate::ConnectionId) {
+    let settings = Settings { timestamps: false, ..settings.clone() };
     Peer::open(&ListenerConfig { settings, ..ListenerConfig::default() }, mss(1000))
 }
 
@@ -19,7 +19,7 @@ fn lengths(peer: &mut Peer) -> Vec<usize> {
 
 #[test]
 fn nagle_holds_back_what_is_small_while_something_is_in_flight() {
-    let (mut peer, id) = with(Settings::default());
+    let (mut peer, id) = with(&Settings::default());
     peer.stack.send(id, HeapBuf::from(b"first")).unwrap();
     assert_eq!(lengths(&mut peer), [5]);
     peer.stack.send(id, HeapBuf::from(b"second")).unwrap();
@@ -38,7 +38,7 @@ fn nagle_holds_back_what_is_small_while_something_is_in_flight() {
 
 #[test]
 fn the_last_octets_of_a_stream_do_not_wait() {
-    let (mut peer, id) = with(Settings::default());
+    let (mut peer, id) = with(&Settings::default());
     peer.stack.send(id, HeapBuf::from(b"first")).unwrap();
     peer.take();
     peer.stack.send(id, HeapBuf::from(b"last")).unwrap();
@@ -49,7 +49,7 @@ fn the_last_octets_of_a_stream_do_not_wait() {
 
 #[test]
 fn a_small_window_is_not_filled_with_crumbs() {
-    let (mut peer, id) = with(Settings { no_delay: true, ..Settings::default() });
+    let (mut peer, id) = with(&Settings { no_delay: true, ..Settings::default() });
     peer.stack.send(id, HeapBuf::from(vec![0; 5_000])).unwrap();
     assert_eq!(lengths(&mut peer), [1_000; 5]);
     // The window shrinks to what is in flight and 100 more: less than a segment and than half of the largest window.
@@ -64,7 +64,7 @@ fn a_small_window_is_not_filled_with_crumbs() {
 
 #[test]
 fn a_closed_window_is_probed_ever_slower_and_for_ever_while_the_probes_are_answered() {
-    let (mut peer, id) = with(Settings { no_delay: true, retries: 3, ..Settings::default() });
+    let (mut peer, id) = with(&Settings { no_delay: true, retries: 3, ..Settings::default() });
     peer.window = 0;
     peer.put(ACK, 1, 1, b"", NONE);
     peer.stack.send(id, HeapBuf::from(b"waiting")).unwrap();
@@ -87,7 +87,7 @@ fn a_closed_window_is_probed_ever_slower_and_for_ever_while_the_probes_are_answe
 
 #[test]
 fn a_closed_window_whose_probes_nobody_answers_is_given_up() {
-    let (mut peer, id) = with(Settings { no_delay: true, retries: 3, ..Settings::default() });
+    let (mut peer, id) = with(&Settings { no_delay: true, retries: 3, ..Settings::default() });
     peer.window = 0;
     peer.put(ACK, 1, 1, b"", NONE);
     peer.stack.send(id, HeapBuf::from(b"waiting")).unwrap();
@@ -98,7 +98,7 @@ fn a_closed_window_whose_probes_nobody_answers_is_given_up() {
 
 #[test]
 fn data_that_nobody_acknowledges_is_repeated_told_about_and_given_up() {
-    let (mut peer, id) = with(Settings { retries: 5, ..Settings::default() });
+    let (mut peer, id) = with(&Settings { retries: 5, ..Settings::default() });
     peer.stack.send(id, HeapBuf::from(b"anybody?")).unwrap();
     peer.take();
     let repeated = peer.wait_ms(600_000);
@@ -112,7 +112,8 @@ fn data_that_nobody_acknowledges_is_repeated_told_about_and_given_up() {
 
 #[test]
 fn the_user_timeout_ends_it_earlier() {
-    let (mut peer, id) = with(Settings { user_timeout: Some(Duration::from_secs(3)), ..Settings::default() });
+    let (mut peer, id) =
+        with(&Settings { user_timeout: Some(Duration::from_secs(3)), ..Settings::default() });
     peer.stack.send(id, HeapBuf::from(b"anybody?")).unwrap();
     peer.wait_ms(2_500);
     assert_eq!(peer.stack.state(id), Some(State::Established));
@@ -122,10 +123,10 @@ fn the_user_timeout_ends_it_earlier() {
 
 #[test]
 fn silence_is_probed_only_if_asked_for() {
-    let (mut peer, _) = with(Settings::default());
+    let (mut peer, _) = with(&Settings::default());
     assert_eq!(peer.wait_ms(8_000_000), []);
     let keepalive = Keepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 3 };
-    let (mut peer, id) = with(Settings { keepalive: Some(keepalive), ..Settings::default() });
+    let (mut peer, id) = with(&Settings { keepalive: Some(keepalive), ..Settings::default() });
     assert_eq!(peer.wait_ms(50_000), []);
     peer.data(b"alive", 1);
     peer.take();
@@ -152,7 +153,7 @@ fn a_keepalive_probe_is_answered() {
 
 #[test]
 fn a_full_send_buffer_refuses_and_says_when_there_is_room() {
-    let (mut peer, id) = with(Settings { send_buffer: 4_000, ..Settings::default() });
+    let (mut peer, id) = with(&Settings { send_buffer: 4_000, ..Settings::default() });
     assert!(peer.stack.send(id, HeapBuf::from(vec![0; 3_000])).is_ok());
     let (error, buf) = peer.stack.send(id, HeapBuf::from(vec![0; 3_000])).unwrap_err();
     assert_eq!(error, SendError::Full);
