@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufWriter, Result, Write};
+use std::io::{BufWriter, Result};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
+
+pub use crate::network::Random;
+use crate::network::{Capture, LinkType};
 
 /// Octets of every data frame.
 pub const FRAME_LEN: usize = 64;
@@ -16,32 +19,6 @@ pub const NEIGHBOUR: [u8; 6] = [0x02, 0, 0, 0, 0, 0x99];
 #[must_use]
 pub const fn device_mac(device: u8) -> [u8; 6] {
     [0x02, 0x70, 0x63, 0x61, 0x70, device]
-}
-
-/// SplitMix64: the same frames in every run.
-#[derive(Clone, Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// The next number.
-    pub const fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    /// A number below `bound`, which is not zero.
-    pub const fn below(&mut self, bound: u64) -> u64 {
-        ((self.number() as u128 * bound as u128) >> 64) as u64
-    }
-
-    /// Puts `items` in another order.
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for at in (1..items.len()).rev() {
-            items.swap(at, self.below(at as u64 + 1) as usize);
-        }
-    }
 }
 
 /// A client and the VIP that it speaks to, or any two ends.
@@ -147,17 +124,11 @@ const fn folded(sum: u32) -> u16 {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_pcap(path: &Path, frames: impl IntoIterator<Item = [u8; FRAME_LEN]>) -> Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    for word in [0xa1b2_c3d4_u32, 2 | 4 << 16, 0, 0, 65_535, 1] {
-        file.write_all(&word.to_le_bytes())?;
+    let mut capture = Capture::new(BufWriter::new(File::create(path)?), LinkType::Ethernet)?;
+    for (at, frame) in (0_u64..).zip(frames) {
+        capture.add(at * 1_000, &frame)?;
     }
-    for (at, frame) in (0_u32..).zip(frames) {
-        for word in [at / 1_000_000, at % 1_000_000, FRAME_LEN as u32, FRAME_LEN as u32] {
-            file.write_all(&word.to_le_bytes())?;
-        }
-        file.write_all(&frame)?;
-    }
-    file.flush()
+    capture.flush()
 }
 
 #[cfg(test)]
