@@ -68,6 +68,26 @@ fn what_is_too_far_away_expires_early_and_not_never() {
 }
 
 #[test]
+fn what_moves_down_does_not_overtake_what_is_left_above() {
+    // Both hang in the slot that begins at tick 2^16; the one that is set last is looked at first, and moves down a level.
+    let mut wheel = Wheel::new(2, Time(0));
+    wheel.set(1, Time(TICK << 16));
+    wheel.set(0, Time((TICK << 16) + (TICK << 8)));
+    assert_eq!(expired(&mut wheel, Time(TICK << 16)), [1]);
+    assert_eq!(wheel.next_deadline(), Some(Time((TICK << 16) + (TICK << 8))));
+}
+
+#[test]
+fn time_goes_on_while_no_timer_is_set() {
+    let mut wheel = Wheel::new(1, Time(0));
+    let now = (HORIZON - 5) * TICK;
+    assert_eq!(expired(&mut wheel, Time(now)), []);
+    wheel.set(0, Time(now + 10 * TICK));
+    assert_eq!(expired(&mut wheel, Time(now + 9 * TICK)), []);
+    assert_eq!(expired(&mut wheel, Time(now + 10 * TICK)), [0]);
+}
+
+#[test]
 fn put_off_lazily() {
     let mut wheel = Wheel::new(1, Time(0));
     wheel.set_no_later(0, Time(100 * TICK));
