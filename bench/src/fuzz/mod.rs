@@ -10,6 +10,7 @@ mod forward;
 mod frames;
 mod input;
 mod network;
+mod segment;
 
 use evenkeel_config::Config;
 use evenkeel_control::protocol::{Answer, parse_line};
@@ -19,6 +20,7 @@ use evenkeel_datapath::parse::{self as datapath, Content, Parsed};
 use evenkeel_datapath::snapshot::MacAddress;
 
 pub use forward::forward;
+pub use segment::segment;
 
 use input::Input;
 
@@ -26,8 +28,13 @@ use input::Input;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: &[(&str, Target)] =
-    &[("parse", parse), ("forward", forward), ("config", config), ("control_line", control_line)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("parse", parse),
+    ("forward", forward),
+    ("segment", segment),
+    ("config", config),
+    ("control_line", control_line),
+];
 
 /// A UDP packet over IPv6.
 const USED: &[u8] = b"\x02\x02\x02\x02\x02\x02\x02\0\0\0\0\xc1\x86\xdd\x60\0\0\0\0\x08\x11\x07\
