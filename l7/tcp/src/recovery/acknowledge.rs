@@ -199,15 +199,17 @@ impl Recovery {
         if flight.phase != Phase::Loss || !flight.doubtful {
             return;
         }
-        if flight.scoreboard.next.follows(flight.recovery_point) {
-            // Step 3a: the new data arrived before the old: that is lost.
-            if progress.delivery.octets > 0 && progress.advanced == 0 {
-                flight.doubtful = false;
+        let moved = progress.advanced > 0;
+        if flight.prefer_new {
+            // Step 3: this came after the new data, if there was any. Nothing old arrived, or it would be settled by now.
+            if moved || progress.delivery.octets > 0 {
+                (flight.doubtful, flight.prefer_new) = (false, false);
             }
-        } else if progress.advanced > 0 {
+        } else if moved {
             // Step 2b.
-            flight.recovery_point = flight.scoreboard.next;
             flight.prefer_new = true;
+        } else if progress.delivery.octets > 0 {
+            flight.doubtful = false; // step 2a
         }
     }
 

@@ -80,7 +80,6 @@ impl Recovery {
         };
         if fresh {
             flight.scoreboard.append(run, slack);
-            flight.prefer_new = false;
         } else {
             flight.scoreboard.resend(run);
             if let Some(armed) = &mut flight.undo {

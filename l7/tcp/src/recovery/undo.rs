@@ -85,6 +85,8 @@ impl Recovery {
         self.congestion = armed.saved;
         self.congestion.set_window(window);
         self.congestion.set_threshold(threshold);
+        // What went out again without need was late, not lost: the path reorders (or it was the timeout that was early).
+        self.reordering.seen |= undo == Undo::Dsack || flight.phase == Phase::Recovery;
         flight.undo = None;
         (flight.doubtful, flight.prefer_new) = (false, false);
         if flight.phase != Phase::Open {
