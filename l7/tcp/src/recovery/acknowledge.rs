@@ -2,6 +2,7 @@
 
 use super::flight::{FlightPool, Phase, TimerKind};
 use super::prr::Prr;
+use super::rate::Stamp;
 use super::run::State;
 use super::undo::Armed;
 use super::{Ack, Delivery, Micros, Outcome, RateSample, Recovery, rtt};
@@ -29,6 +30,55 @@ impl Recovery {
     /// Takes an acknowledgement. One of octets that are not outstanding changes nothing.
     #[inline]
     pub fn acknowledged(&mut self, pool: &mut FlightPool, ack: &Ack<'_>, now: Time) -> Outcome {
+        let Some(flight) = &self.flight else { return Outcome::default() };
+        if flight.scoreboard.runs.len() == 1
+            && ack.number == flight.scoreboard.next
+            && ack.sack.is_empty()
+            && !ack.ecn_echo
+            && !flight.is_eventful()
+            && flight.duplicates == 0
+        {
+            return self.all_acknowledged(pool, now);
+        }
+        self.some_acknowledged(pool, ack, now)
+    }
+
+    /// What most exchanges are: one run of octets, sent once, and all of it acknowledged.
+    #[inline]
+    fn all_acknowledged(&mut self, pool: &mut FlightPool, now: Time) -> Outcome {
+        let mss = self.mss();
+        let Some(flight) = &mut self.flight else { return Outcome::default() };
+        let Some(&run) = flight.scoreboard.runs.front() else { return Outcome::default() };
+        let octets = flight.scoreboard.outstanding();
+        let rtt = now.micros_since(run.sent);
+        let limited = flight.usage.is_limited(self.congestion.window(), self.congestion.threshold());
+        self.rtt.sample(rtt, if octets <= 2 * mss { 1 } else { octets.div_ceil(2 * mss) }, now);
+        self.rtt.progress();
+        if limited {
+            let next = flight.scoreboard.next;
+            let rate = flight.delivered.sample(octets, &Stamp::of(&run), now);
+            let smoothed = self.rtt.smoothed().unwrap_or(0);
+            let paced = self.pacing_rate().is_some();
+            self.congestion.on_ack(&AckEvent {
+                now,
+                octets,
+                mss,
+                una: next,
+                next,
+                rtt: Some(rtt),
+                smoothed,
+                limited,
+                paced,
+                rate,
+            });
+        }
+        self.idle_since = now.wrapping_millis();
+        self.abandon(pool);
+        Outcome { acknowledged: octets, delivered: octets, rtt: Some(rtt), ..Outcome::default() }
+    }
+
+    #[inline(never)]
+    fn some_acknowledged(&mut self, pool: &mut FlightPool, ack: &Ack<'_>, now: Time) -> Outcome {
         let mut outcome = Outcome::default();
         let mss = self.mss();
         let least = self.rtt.minimum().unwrap_or(0);

@@ -1,7 +1,7 @@
 //! One stretch of octets in flight with one history.
 
 use super::{Cause, Range};
-use crate::Time;
+use crate::{SequenceNumber, Time};
 
 /// What became of the octets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,18 @@ pub(super) struct Run {
 const _: () = assert!(size_of::<Run>() <= 32);
 
 impl Run {
+    /// Nothing, sent never.
+    pub(super) const BLANK: Self = Self {
+        range: Range { start: SequenceNumber(0), end: SequenceNumber(0) },
+        sent: Time(0),
+        delivered: 0,
+        delivered_at: 0,
+        first_sent: 0,
+        state: State::Sent,
+        cause: Cause::Rack,
+        repeated: false,
+    };
+
     /// The same history, other octets.
     pub(super) fn with(&self, range: Range) -> Self {
         Self { range, ..*self }

@@ -88,7 +88,21 @@ impl Scoreboard {
             last.range.end = run.range.end;
             return;
         }
-        self.runs.push_back(run);
+        self.push(&run);
+    }
+
+    /// Field by field into its place: copied as a whole, it would have to wait for its own parts to be written.
+    #[inline]
+    fn push(&mut self, run: &Run) {
+        self.runs.push_back(Run::BLANK);
+        if let Some(back) = self.runs.back_mut() {
+            back.range = run.range;
+            back.sent = run.sent;
+            back.delivered = run.delivered;
+            back.delivered_at = run.delivered_at;
+            back.first_sent = run.first_sent;
+            back.state = run.state;
+        }
     }
 
     /// Everything before `to` is acknowledged. `visit` sees each piece as it was.

@@ -135,7 +135,7 @@ impl Recovery {
     #[inline]
     fn restart_after_idle(&mut self, now: Time) {
         let idle = now.wrapping_millis().wrapping_sub(self.idle_since);
-        if u64::from(idle) * 1_000 > u64::from(self.rtt.timeout(false)) {
+        if idle != 0 && u64::from(idle) * 1_000 > u64::from(self.rtt.timeout(false)) {
             self.shrink_idle(idle, now);
         }
     }
