@@ -18,7 +18,7 @@ mod timers;
 
 pub(crate) use alarm::Alarm;
 pub(crate) use bits::Bits;
-pub(crate) use handshake::announced_mss;
+pub(crate) use handshake::{announced_mss, default_mss};
 pub(crate) use output::Planned;
 
 use crate::receive::{Assembler, DelayedAck, ReceiveWindow};

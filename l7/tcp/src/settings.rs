@@ -56,7 +56,7 @@ pub struct Settings {
     pub send_buffer: u32,
     /// The receive window at first, which grows as the application reads up to `receive_buffer`.
     pub initial_window: u32,
-    /// Octets received and not yet read at most, by true size.
+    /// Octets received and not yet read, or on their way, at most. What buffers weigh beyond what they carry may be as much again.
     pub receive_buffer: u32,
     /// Small segments are sent at once: Nagle's algorithm is off (RFC 9293, section 3.7.4).
     pub no_delay: bool,

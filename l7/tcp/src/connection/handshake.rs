@@ -22,6 +22,11 @@ pub(crate) const fn announced_mss(tuple: &Tuple, mtu: u16) -> u16 {
     mtu.saturating_sub(tuple.ip_header_length() + 20)
 }
 
+/// The MSS of a peer that says nothing about it.
+pub(crate) const fn default_mss(tuple: &Tuple) -> u16 {
+    if tuple.remote.addr.is_v4() { DEFAULT_MSS_V4 } else { DEFAULT_MSS_V6 }
+}
+
 impl<B: Buf> Connection<B> {
     /// The SYN, or the answer to one.
     pub(super) fn next_of_handshake(&mut self, now: Time, shared: &mut Shared<B>) -> Option<Planned> {
@@ -100,8 +105,10 @@ impl<B: Buf> Connection<B> {
 
     /// Eff.snd.MSS of RFC 9293, section 3.7.1: what the other side takes and what the route carries, less the options of every segment.
     fn set_mss(&mut self, theirs: Option<u16>, mtu: u16) {
-        let default = if self.tuple.remote.addr.is_v4() { DEFAULT_MSS_V4 } else { DEFAULT_MSS_V6 };
-        let whole = theirs.unwrap_or(default).min(announced_mss(&self.tuple, mtu)).max(LEAST_MSS);
+        let whole = theirs
+            .unwrap_or_else(|| default_mss(&self.tuple))
+            .min(announced_mss(&self.tuple, mtu))
+            .max(LEAST_MSS);
         let options = if self.bits.has(Bits::TIMESTAMPS) { TIMESTAMPS_LENGTH } else { 0 };
         self.mss = whole - options;
     }

@@ -10,6 +10,8 @@ use crate::{Buf, Ending, Time};
 
 /// How long an acknowledgement may wait for company: less than the 500 ms of RFC 9293, MUST-58, and what Linux does.
 const ACK_DELAY_MICROS: u32 = 40_000;
+/// What is left of windows when the memory of all connections is scarce.
+const SCARCE_WINDOW: u32 = 16 << 10;
 /// Runs of octets out of order that a connection keeps at most.
 const MOST_GAPS: u16 = 256;
 
@@ -37,7 +39,7 @@ impl<B: Buf> Connection<B> {
         }
         let limits = Limits {
             window_end: self.window.end(),
-            true_size: shared.settings(self.profile).receive_buffer.into(),
+            true_size: 2 * u64::from(shared.settings(self.profile).receive_buffer),
             gaps: MOST_GAPS,
             sack: self.bits.has(Bits::SACK),
         };
@@ -126,6 +128,8 @@ impl<B: Buf> Connection<B> {
         }
         let rtt = self.recovery.rtt().smoothed().unwrap_or(0);
         let most = if shared.memory.is_scarce() {
+            // Windows close instead of having what fits into them dropped.
+            self.window.limit(self.assembler.unread().max(SCARCE_WINDOW));
             self.window.capacity()
         } else {
             shared.settings(self.profile).receive_buffer

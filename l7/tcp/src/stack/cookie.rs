@@ -2,7 +2,7 @@
 
 use super::Stack;
 use super::table::Reference;
-use crate::connection::{Bits, State, announced_mss};
+use crate::connection::{Bits, State, announced_mss, default_mss};
 use crate::cookie::Offer;
 use crate::counters::Counter;
 use crate::receive::ReceiveWindow;
@@ -19,19 +19,17 @@ impl<B: Buf> Stack<B> {
         let theirs = &syn.options;
         let clock = self.timestamp_now(tuple);
         let offer = Offer {
-            mss: theirs.mss.unwrap_or(0),
+            mss: theirs.mss.unwrap_or_else(|| default_mss(tuple)),
             window_scale: theirs.window_scale.filter(|_| scaling),
             sack_permitted: theirs.sack_permitted && sack,
             ecn: false,
             timestamp: theirs.timestamps.filter(|_| stamps).map(|_| clock),
         };
         let cookie = self.cookies.make(tuple, syn.sequence, &offer, self.now);
-        // What cannot be kept in a cookie must not be promised: without a timestamp, that is scale and SACK.
         let timestamps = theirs
             .timestamps
             .zip(cookie.timestamp)
             .map(|(theirs, value)| Timestamps { value, echo: theirs.value });
-        let keeps = timestamps.is_some();
         let scale = ReceiveWindow::scale_for(most);
         let segment = Segment {
             source_port: tuple.local.port,
@@ -42,8 +40,8 @@ impl<B: Buf> Stack<B> {
             window: u16::try_from(window).unwrap_or(u16::MAX),
             options: Options {
                 mss: Some(announced_mss(tuple, mtu)),
-                window_scale: offer.window_scale.filter(|_| keeps).map(|_| scale),
-                sack_permitted: offer.sack_permitted && keeps,
+                window_scale: offer.window_scale.map(|_| scale),
+                sack_permitted: offer.sack_permitted,
                 timestamps,
                 ..Options::NONE
             },
@@ -87,7 +85,7 @@ impl<B: Buf> Stack<B> {
             flags: Flags::SYN,
             window: segment.window,
             options: Options {
-                mss: Some(offer.mss).filter(|&mss| mss > 0),
+                mss: Some(offer.mss),
                 window_scale: offer.window_scale,
                 sack_permitted: offer.sack_permitted,
                 timestamps: segment.options.timestamps.filter(|_| offer.timestamp.is_some()),
