@@ -10,8 +10,6 @@ use crate::{Buf, Ending, Time};
 
 /// How long an acknowledgement may wait for company: less than the 500 ms of RFC 9293, MUST-58, and what Linux does.
 const ACK_DELAY_MICROS: u32 = 40_000;
-/// Runs of octets out of order that a connection keeps at most.
-const MOST_GAPS: u16 = 256;
 
 impl<B: Buf> Connection<B> {
     /// Takes the payload and the FIN of an acceptable segment.
@@ -38,7 +36,7 @@ impl<B: Buf> Connection<B> {
         let limits = Limits {
             window_end: self.window.end(),
             true_size: shared.settings(self.profile).receive_buffer.into(),
-            gaps: MOST_GAPS,
+            gaps: self.window.gaps(),
             sack: self.bits.has(Bits::SACK),
         };
         let start = usize::from(segment.payload_start);
