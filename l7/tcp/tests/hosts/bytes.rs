@@ -3,7 +3,7 @@
 use crate::network::Random;
 
 /// A prime, so that nothing that is a round number of bytes away looks the same.
-const PERIOD: usize = 65_521;
+pub(super) const PERIOD: usize = 65_521;
 
 /// An endless row of bytes that its seed determines.
 #[derive(Clone, Debug)]
@@ -17,7 +17,8 @@ impl Bytes {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let period: Vec<u8> = (0..PERIOD).map(|_| random.number() as u8).collect();
+        let words = (0..PERIOD.div_ceil(8)).flat_map(|_| random.number().to_le_bytes());
+        let period: Vec<u8> = words.take(PERIOD).collect();
         Self { octets: [&period[..], &period].concat() }
     }
 

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use evenkeel_tcp::{Addr, ConnectionId, Endpoint, Event, HeapBuf, ListenerConfig, SendError, Stack, Time};
+use evenkeel_tcp::{Addr, Buf, ConnectionId, Endpoint, Event, HeapBuf, ListenerConfig, Stack, Time};
 
-use super::bytes::Bytes;
+use super::bytes::{Bytes, PERIOD};
 use super::exchange::Request;
 use super::host::Application;
-
-/// Octets of a piece that is given to the stack to send.
-const PIECE: u64 = 65_000;
 
 /// A server.
 pub struct Server {
@@ -24,9 +21,10 @@ pub struct Server {
 /// One connection.
 enum Answer {
     Awaited,
+    /// All whole pieces are the same memory.
     Given {
-        bytes: Bytes,
-        request: Request,
+        piece: HeapBuf,
+        octets: u64,
         given: u64,
     },
     /// All is given; what remains is the protocol's.
@@ -56,17 +54,20 @@ impl Server {
             let read = stack.read_into(id, &mut octets);
             assert_eq!(read, Request::LEN, "what is readable can be read");
             let request = Request::parse(octets);
-            *answer = Answer::Given { bytes: Bytes::new(request.seed), request, given: 0 };
+            let most = request.octets.min(PERIOD as u64) as usize;
+            let piece = HeapBuf::from(Bytes::new(request.seed).slice(0, most));
+            *answer = Answer::Given { piece, octets: request.octets, given: 0 };
         }
-        if let Answer::Given { bytes, request, given } = answer {
-            while *given < request.octets {
-                let piece = bytes.slice(*given, PIECE.min(request.octets - *given) as usize);
-                match stack.send(id, HeapBuf::from(piece)) {
-                    Ok(()) => *given += piece.len() as u64,
-                    Err((SendError::Full, _)) => return,
-                    // Its end is about to be told.
-                    Err((SendError::Closed, _)) => return,
+        if let Answer::Given { piece, octets, given } = answer {
+            while *given < *octets {
+                let count = (*octets - *given).min(PERIOD as u64) as usize;
+                let is_whole = count == piece.octets().len();
+                let next = if is_whole { piece.share() } else { HeapBuf::from(&piece.octets()[..count]) };
+                // Refused for now, or for ever: then its end is about to be told.
+                if stack.send(id, next).is_err() {
+                    return;
                 }
+                *given += count as u64;
             }
             stack.close(id);
             *answer = Answer::Whole;

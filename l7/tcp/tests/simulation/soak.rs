@@ -44,7 +44,7 @@ fn a_day_ends_with_all_bytes_right_and_nothing_left() {
     scene::nothing_is_left(&network.left, "clients");
     scene::nothing_is_left(&network.right, "server");
     assert_eq!(network.right.application.open(), 0);
-    assert!(served > 2_000, "{served} requests were answered");
+    assert!(served > 1_000, "{served} requests were answered");
 }
 
 /// Clients that have more to ask than a day is long.
@@ -54,7 +54,7 @@ fn clients(settings: &Settings, random: &mut Random, now: u64) -> crate::hosts::
         let pause = Duration::from_secs(seconds);
         Flow { limit: Duration::from_secs(300), pause, ..scene::flow(true, sizes, random.number()) }
     };
-    let flows = [20, 127, 900].map(&mut flow);
+    let flows = [40, 300, 900].map(&mut flow);
     scene::clients(true, settings, flows.to_vec(), now / SECOND, now)
 }
 
