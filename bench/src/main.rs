@@ -53,6 +53,9 @@ enum Suite {
     /// What suite flows runs under callgrind.
     #[value(hide = true)]
     InsertUnderObservation,
+    /// What suite tcp runs in a process of its own: the octets of an idle connection of the one that `--case` names.
+    #[value(hide = true)]
+    IdleUnderObservation,
 }
 
 fn main() -> ExitCode {
@@ -83,6 +86,7 @@ fn run(arguments: Arguments) -> Result<()> {
             };
             tcp::run(&mut Report::new("tcp", arguments.json), &options)
         }
+        Suite::IdleUnderObservation => tcp::idle_under_observation(&arguments.cases),
         Suite::InsertUnderObservation => flows::insert_under_observation(),
         Suite::Rig => {
             let binary = match arguments.binary {

@@ -4,12 +4,14 @@
 //! Invariant: no input makes any of them panic, unless the program is wrong.
 
 mod bursts;
+mod endpoint;
 mod events;
 mod fleet;
 mod forward;
 mod frames;
 mod input;
 mod network;
+mod pair;
 mod segment;
 
 use evenkeel_config::Config;
@@ -19,7 +21,9 @@ use evenkeel_datapath::packet::{ChecksumStatus, Received};
 use evenkeel_datapath::parse::{self as datapath, Content, Parsed};
 use evenkeel_datapath::snapshot::MacAddress;
 
+pub use endpoint::endpoint;
 pub use forward::forward;
+pub use pair::pair;
 pub use segment::segment;
 
 use input::Input;
@@ -32,6 +36,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("parse", parse),
     ("forward", forward),
     ("segment", segment),
+    ("endpoint", endpoint),
+    ("pair", pair),
     ("config", config),
     ("control_line", control_line),
 ];

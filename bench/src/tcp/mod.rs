@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::report::Report;
+pub use cpu::idle_under_observation;
 
 /// How a run of the suite is made.
 #[derive(Clone, Debug)]

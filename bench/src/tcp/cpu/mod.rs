@@ -14,6 +14,8 @@ mod smol;
 
 use anyhow::Result;
 
+pub use idle::idle_under_observation;
+
 use super::Options;
 use crate::report::Report;
 

@@ -78,6 +78,11 @@ impl Clients {
                 .all(|(flow, fetched)| fetched.len() >= flow.requests.len())
     }
 
+    /// The connections that are open.
+    pub fn ids(&self) -> impl Iterator<Item = ConnectionId> {
+        self.open.keys().copied()
+    }
+
     /// Octets that each flow got, so far.
     #[must_use]
     pub fn progress(&self) -> Vec<u64> {

@@ -44,6 +44,11 @@ impl Server {
         self.serving.len()
     }
 
+    /// The connections that it has not let go.
+    pub fn ids(&self) -> impl Iterator<Item = ConnectionId> {
+        self.serving.keys().copied()
+    }
+
     fn go_on(&mut self, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
         let Some(answer) = self.serving.get_mut(&id) else { return };
         if matches!(answer, Answer::Awaited) {
