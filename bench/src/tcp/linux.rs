@@ -15,8 +15,9 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::place::Place;
 use crate::hosts::{Bytes, Fetched, Request};
 
-/// A sender that hears nothing for so long gives up: the client may have gone, and its reset lost.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A server that hears nothing for so long, which is longer than any client waits, gives up: the client may have gone, and its
+/// reset lost.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Servers that listen, until they are dropped; connections that they have accepted come to their own end.
 #[derive(Debug)]
