@@ -7,11 +7,16 @@
 
 pub mod flows;
 pub mod fuzz;
+#[path = "../../l7/tcp/tests/hosts/mod.rs"]
+pub mod hosts;
 pub mod maglev;
+#[path = "../../l7/tcp/tests/network/mod.rs"]
+pub mod network;
 pub mod pages;
 pub mod report;
 pub mod rig;
 pub mod scene;
+pub mod tcp;
 pub mod update;
 
 /// The median of `values`, the upper one of two; zero when there are none.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use evenkeel_bench::{flows, maglev, pages, report::Report, rig, update};
+use evenkeel_bench::{flows, maglev, pages, report::Report, rig, tcp, update};
 
 /// Benchmarks of Evenkeel.
 #[derive(Parser, Debug)]
@@ -18,15 +18,18 @@ struct Arguments {
     /// Print one JSON object a line: suite, case, value, unit, baseline, baseline_value.
     #[arg(long)]
     json: bool,
-    /// Of suites rig and flows: only this case (may be given more than once).
+    /// Of suites rig, flows and tcp: only this case (may be given more than once); of tcp also all that begin with it.
     #[arg(long = "case", value_name = "CASE")]
     cases: Vec<String>,
-    /// Of suite rig: seconds of each program's turn.
+    /// Of suites rig and tcp: seconds of each program's turn.
     #[arg(long, default_value_t = 3.0)]
     slot: f64,
-    /// Of suite rig: turns of each program.
-    #[arg(long, default_value_t = 7)]
-    rounds: usize,
+    /// Of suites rig and tcp: turns of each program; by default 7 and 10.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Of suite tcp: what happens on the links.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Of suite rig: the core that every worker runs on.
     #[arg(long, default_value_t = 1)]
     core: usize,
@@ -45,9 +48,14 @@ enum Suite {
     Flows,
     /// How soon a change is in force while packets are forwarded, and what it costs.
     Update,
+    /// The userspace TCP beside smoltcp, and over lossy paths beside Linux, which needs root.
+    Tcp,
     /// What suite flows runs under callgrind.
     #[value(hide = true)]
     InsertUnderObservation,
+    /// What suite tcp runs in a process of its own: the octets of an idle connection of the one that `--case` names.
+    #[value(hide = true)]
+    IdleUnderObservation,
 }
 
 fn main() -> ExitCode {
@@ -69,13 +77,24 @@ fn run(arguments: Arguments) -> Result<()> {
             Some(status) => Err(anyhow::anyhow!("suite flows failed ({status})")),
         },
         Suite::Update => update::run(&mut Report::new("update", arguments.json)),
+        Suite::Tcp => {
+            let options = tcp::Options {
+                cases: arguments.cases,
+                slot: Duration::from_secs_f64(arguments.slot),
+                rounds: arguments.rounds.unwrap_or(10).max(1),
+                seed: arguments.seed,
+            };
+            tcp::run(&mut Report::new("tcp", arguments.json), &options)
+        }
+        Suite::IdleUnderObservation => tcp::idle_under_observation(&arguments.cases),
         Suite::InsertUnderObservation => flows::insert_under_observation(),
         Suite::Rig => {
             let binary = match arguments.binary {
                 Some(binary) => binary,
                 None => std::env::current_exe()?.with_file_name("evenkeel"),
             };
-            let (cases, rounds, core) = (arguments.cases, arguments.rounds.max(1), arguments.core);
+            let (cases, rounds, core) =
+                (arguments.cases, arguments.rounds.unwrap_or(7).max(1), arguments.core);
             let options =
                 rig::Options { binary, cases, slot: Duration::from_secs_f64(arguments.slot), rounds, core };
             rig::run(&mut Report::new("rig", arguments.json), &options)

@@ -110,16 +110,17 @@ impl Report {
             figure.baseline.map_or_else(String::new, |(name, value)| format!("{name} {}", short(value)));
         let goal = figure.goal.map_or_else(String::new, |goal| {
             let (sign, bound) = match goal {
-                Goal::AtMost(bound) => ("<=", bound),
-                Goal::AtLeast(bound) => (">=", bound),
+                Goal::AtMost(bound) => ("<=", short(bound)),
+                Goal::AtLeast(bound) => (">=", short(bound)),
             };
             format!("{sign} {bound}{}", if goal.is_met(figure.value) { "" } else { "  MISSED" })
         });
         let line = format!(
-            "{:<24} {:>10} {:<20} {baseline:<30} {goal}",
+            "{:<24} {:>10} {:<20} {baseline:<30} {goal:<20} {}",
             figure.case,
             short(figure.value),
-            figure.unit
+            figure.unit,
+            figure.note
         );
         writeln!(out, "{}", line.trim_end())
     }

@@ -5,12 +5,15 @@
 
 mod bursts;
 mod captures;
+mod endpoint;
 mod events;
 mod fleet;
 mod forward;
 mod frames;
 mod input;
 mod network;
+mod pair;
+mod segment;
 
 use evenkeel_config::Config;
 use evenkeel_control::protocol::{Answer, parse_line};
@@ -20,7 +23,10 @@ use evenkeel_datapath::parse::{self as datapath, Content, Parsed};
 use evenkeel_datapath::snapshot::MacAddress;
 
 pub use captures::pcap;
+pub use endpoint::endpoint;
 pub use forward::forward;
+pub use pair::pair;
+pub use segment::segment;
 
 use input::Input;
 
@@ -31,6 +37,9 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("parse", parse),
     ("forward", forward),
+    ("segment", segment),
+    ("endpoint", endpoint),
+    ("pair", pair),
     ("config", config),
     ("control_line", control_line),
     ("pcap", pcap),

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use evenkeel_datapath::pcap;
 
+pub use crate::network::Random;
+
 /// Octets of every data frame.
 pub const FRAME_LEN: usize = 64;
 
@@ -18,32 +20,6 @@ pub const NEIGHBOUR: [u8; 6] = [0x02, 0, 0, 0, 0, 0x99];
 #[must_use]
 pub const fn device_mac(device: u8) -> [u8; 6] {
     [0x02, 0x70, 0x63, 0x61, 0x70, device]
-}
-
-/// SplitMix64: the same frames in every run.
-#[derive(Clone, Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// The next number.
-    pub const fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    /// A number below `bound`, which is not zero.
-    pub const fn below(&mut self, bound: u64) -> u64 {
-        ((self.number() as u128 * bound as u128) >> 64) as u64
-    }
-
-    /// Puts `items` in another order.
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for at in (1..items.len()).rev() {
-            items.swap(at, self.below(at as u64 + 1) as usize);
-        }
-    }
 }
 
 /// A client and the VIP that it speaks to, or any two ends.

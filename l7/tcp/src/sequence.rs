@@ -1,7 +1,7 @@
 //! Sequence numbers: 32 bits, compared modulo 2^32 (RFC 9293, section 3.4).
 
 use core::cmp::Ordering;
-use core::ops::{Add, Sub};
+use core::ops::{Add, AddAssign, Sub};
 
 /// A TCP sequence number.
 ///
@@ -24,12 +24,50 @@ impl SequenceNumber {
 
     /// True if `self` comes strictly before `other`.
     #[must_use]
+    #[inline]
     pub fn precedes(self, other: Self) -> bool {
-        self.compare(other) == Some(Ordering::Less)
+        let distance = other.0.wrapping_sub(self.0);
+        distance != 0 && distance < 0x8000_0000
+    }
+
+    /// True if `self` comes strictly after `other`.
+    #[must_use]
+    #[inline]
+    pub fn follows(self, other: Self) -> bool {
+        other.precedes(self)
+    }
+
+    /// True if `self` is `other` or comes after it.
+    #[must_use]
+    #[inline]
+    pub fn reaches(self, other: Self) -> bool {
+        self.0.wrapping_sub(other.0) < 0x8000_0000
+    }
+
+    /// The later of two.
+    #[must_use]
+    #[inline]
+    pub fn latest(self, other: Self) -> Self {
+        if other.follows(self) { other } else { self }
+    }
+
+    /// The earlier of two.
+    #[must_use]
+    #[inline]
+    pub fn earliest(self, other: Self) -> Self {
+        if other.precedes(self) { other } else { self }
+    }
+
+    /// Octets from `start` on to `self`, or zero if `self` comes before `start`.
+    #[must_use]
+    #[inline]
+    pub fn octets_after(self, start: Self) -> u32 {
+        if self.follows(start) { self - start } else { 0 }
     }
 
     /// True if `self` lies in the window of `length` octets that starts at `start`.
     #[must_use]
+    #[inline]
     pub fn lies_in(self, start: Self, length: u32) -> bool {
         self.0.wrapping_sub(start.0) < length
     }
@@ -38,8 +76,25 @@ impl SequenceNumber {
 impl Add<u32> for SequenceNumber {
     type Output = Self;
 
+    #[inline]
     fn add(self, octets: u32) -> Self {
         Self(self.0.wrapping_add(octets))
+    }
+}
+
+impl AddAssign<u32> for SequenceNumber {
+    #[inline]
+    fn add_assign(&mut self, octets: u32) {
+        self.0 = self.0.wrapping_add(octets);
+    }
+}
+
+impl Sub<u32> for SequenceNumber {
+    type Output = Self;
+
+    #[inline]
+    fn sub(self, octets: u32) -> Self {
+        Self(self.0.wrapping_sub(octets))
     }
 }
 
@@ -47,6 +102,7 @@ impl Sub for SequenceNumber {
     type Output = u32;
 
     /// Octets from `start` on to `self`, modulo 2^32.
+    #[inline]
     fn sub(self, start: Self) -> u32 {
         self.0.wrapping_sub(start.0)
     }
@@ -72,6 +128,23 @@ mod tests {
         let half = zero + 0x8000_0000;
         assert_eq!(zero.compare(half), None);
         assert!(!zero.precedes(half) && !half.precedes(zero));
+    }
+
+    #[test]
+    fn the_later_of_two_is_later_on_the_circle() {
+        let before_wrap = SequenceNumber(u32::MAX);
+        let after_wrap = before_wrap + 1;
+        assert!(
+            after_wrap.follows(before_wrap)
+                && after_wrap.reaches(before_wrap)
+                && after_wrap.reaches(after_wrap)
+        );
+        assert!(!before_wrap.reaches(after_wrap));
+        assert_eq!(before_wrap.latest(after_wrap), after_wrap);
+        assert_eq!(before_wrap.earliest(after_wrap), before_wrap);
+        assert_eq!(after_wrap.octets_after(before_wrap), 1);
+        assert_eq!(before_wrap.octets_after(after_wrap), 0);
+        assert_eq!(after_wrap - 1, before_wrap);
     }
 
     #[test]

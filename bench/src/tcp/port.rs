@@ -1,0 +1,134 @@
+//! What the relay moves packets between.
+
+use std::io::{self, ErrorKind};
+
+use anyhow::{Context, Result, ensure};
+use tun_rs::SyncDevice;
+
+use crate::hosts::{Application, Host};
+use crate::network::Endpoint;
+
+/// An end of the relay. Packets begin with their IP header. Nothing here ever waits.
+pub trait Port {
+    /// Takes the next packet that this end sends now into `packet`; false if there is none.
+    ///
+    /// # Errors
+    /// When the end is gone.
+    fn take(&mut self, now: u64, packet: &mut Vec<u8>) -> Result<bool>;
+
+    /// Hands it a packet.
+    ///
+    /// # Errors
+    /// When the end is gone.
+    fn give(&mut self, now: u64, packet: &[u8]) -> Result<()>;
+
+    /// True if nothing more is wanted of this end.
+    fn is_done(&self) -> bool {
+        false
+    }
+}
+
+impl<P: Port + ?Sized> Port for &mut P {
+    fn take(&mut self, now: u64, packet: &mut Vec<u8>) -> Result<bool> {
+        (**self).take(now, packet)
+    }
+
+    fn give(&mut self, now: u64, packet: &[u8]) -> Result<()> {
+        (**self).give(now, packet)
+    }
+
+    fn is_done(&self) -> bool {
+        (**self).is_done()
+    }
+}
+
+impl<A: Application> Port for Host<A> {
+    fn take(&mut self, now: u64, packet: &mut Vec<u8>) -> Result<bool> {
+        let sent = self.transmit(now);
+        let is_there = sent.is_some();
+        *packet = sent.unwrap_or_default();
+        Ok(is_there)
+    }
+
+    fn give(&mut self, now: u64, packet: &[u8]) -> Result<()> {
+        Host::take(self, now, packet);
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.application.is_done()
+    }
+}
+
+const HEADER: usize = 14;
+const MTU: usize = 1_500;
+
+/// A TAP device, on whose far side the kernel is.
+pub struct Tap {
+    device: SyncDevice,
+    to_kernel: [u8; HEADER + MTU],
+    from_kernel: Vec<u8>,
+}
+
+impl Tap {
+    pub(super) fn new(device: SyncDevice, kernel: [u8; 6], other: [u8; 6]) -> Self {
+        let mut to_kernel = [0; HEADER + MTU];
+        to_kernel[..6].copy_from_slice(&kernel);
+        to_kernel[6..12].copy_from_slice(&other);
+        Self { device, to_kernel, from_kernel: vec![0; 1 << 16] }
+    }
+}
+
+impl Port for Tap {
+    fn take(&mut self, _: u64, packet: &mut Vec<u8>) -> Result<bool> {
+        loop {
+            match self.device.recv(&mut self.from_kernel) {
+                Ok(length) => {
+                    let Some(octets) = self.from_kernel.get(HEADER..length) else { continue };
+                    ensure!(octets.len() <= MTU, "the kernel sends {} octets: offload is on", octets.len());
+                    if is_tcp(octets) {
+                        packet.clear();
+                        packet.extend_from_slice(octets);
+                        return Ok(true);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error).context("cannot read from the TAP device"),
+            }
+        }
+    }
+
+    fn give(&mut self, _: u64, packet: &[u8]) -> Result<()> {
+        let kind: [u8; 2] =
+            if packet.first().is_some_and(|octet| octet >> 4 == 6) { [0x86, 0xdd] } else { [8, 0] };
+        self.to_kernel[12..HEADER].copy_from_slice(&kind);
+        let Some(room) = self.to_kernel.get_mut(HEADER..HEADER + packet.len()) else {
+            return Err(io::Error::from(ErrorKind::InvalidInput)).context("a packet is larger than the MTU");
+        };
+        room.copy_from_slice(packet);
+        self.device
+            .send(&self.to_kernel[..HEADER + packet.len()])
+            .context("cannot write to the TAP device")?;
+        Ok(())
+    }
+}
+
+/// True for TCP, and not for what the kernel says to find its neighbours.
+fn is_tcp(packet: &[u8]) -> bool {
+    const TCP: u8 = 6;
+    match packet.first().map(|octet| octet >> 4) {
+        Some(4) => packet.get(9) == Some(&TCP),
+        Some(6) => packet.get(6) == Some(&TCP),
+        _ => false,
+    }
+}
+
+/// Source and destination port of a packet with TCP in it.
+pub(super) fn ports(packet: &[u8]) -> Option<(u16, u16)> {
+    let header = match packet.first()? {
+        octet if octet >> 4 == 6 => 40,
+        octet => usize::from(octet & 15) * 4,
+    };
+    let octets = packet.get(header..header + 4)?;
+    Some((u16::from_be_bytes([octets[0], octets[1]]), u16::from_be_bytes([octets[2], octets[3]])))
+}

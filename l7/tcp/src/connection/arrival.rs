@@ -1,0 +1,378 @@
+//! A segment arrives at a connection (RFC 9293, section 3.10.7), step by step as the RFC has them.
+
+mod syn_sent;
+
+use super::{Bits, Connection, State};
+use crate::counters::Counter;
+use crate::event::kind;
+use crate::recovery::{Ack, Echo, Outcome, Undo};
+use crate::segment::{Flags, Segment};
+use crate::stack::Shared;
+use crate::{Buf, Ending, Range, SequenceNumber, Time};
+
+/// After so long without a segment the other side's timestamp clock may have passed TS.Recent by half its circle
+/// (RFC 7323, section 5.5): 24 days in milliseconds.
+const TIMESTAMP_OUTDATED_MS: u32 = 24 * 86_400 * 1_000;
+
+impl<B: Buf> Connection<B> {
+    /// Takes a segment. `packet` holds its payload.
+    #[inline]
+    pub(crate) fn arrive(&mut self, segment: &Segment, packet: B, now: Time, shared: &mut Shared<B>) {
+        self.counts.segments_in = self.counts.segments_in.wrapping_add(1);
+        match self.state {
+            State::Closed => {}
+            State::SynSent => self.arrive_in_syn_sent(segment, packet, now, shared),
+            _ => self.arrive_otherwise(segment, packet, now, shared),
+        }
+    }
+
+    /// RFC 9293, section 3.10.7.4.
+    #[inline]
+    pub(super) fn arrive_otherwise(
+        &mut self,
+        segment: &Segment,
+        packet: B,
+        now: Time,
+        shared: &mut Shared<B>,
+    ) {
+        let flags = segment.flags;
+        // First: the timestamp (RFC 7323, section 5.3, R1), then the sequence number.
+        if !self.timestamp_is_new(segment, now) {
+            if !flags.contains(Flags::RST) {
+                shared.counters.count(Counter::PawsEstab);
+                self.answer_unacceptable(segment, now, shared);
+            }
+            return;
+        }
+        if !self.is_acceptable(segment) {
+            self.refuse(segment, packet, now, shared);
+            return;
+        }
+        if flags.intersects(Flags::RST | Flags::SYN) {
+            // Second and fourth.
+            self.take_control(segment, now, shared);
+            return;
+        }
+        // Fifth: the ACK field.
+        if !flags.contains(Flags::ACK) {
+            return;
+        }
+        if self.state == State::SynReceived && !self.complete_handshake(segment, now, shared) {
+            return;
+        }
+        if !self.acknowledgement_is_acceptable(segment.acknowledgement) {
+            shared.counters.count(Counter::AcksUnsent);
+            self.challenge(now, shared);
+            return;
+        }
+        self.remember_timestamp(segment);
+        self.heard_ms = now.wrapping_millis();
+        self.acknowledge(segment, now, shared);
+        if self.close_as_acknowledged(now, shared) {
+            return;
+        }
+        // Sixth, seventh and eighth: URG, the text, and FIN.
+        if flags.contains(Flags::URG) {
+            self.hear_urgent(segment);
+        }
+        if segment.payload_length > 0 || flags.contains(Flags::FIN) {
+            self.take_text(segment, packet, now, shared);
+        } else {
+            shared.counters.count(Counter::PureAcks);
+        }
+    }
+
+    /// PAWS (RFC 7323, section 5): false for a timestamp older than the one that was remembered.
+    fn timestamp_is_new(&self, segment: &Segment, now: Time) -> bool {
+        if !self.bits.has(Bits::TIMESTAMPS) {
+            return true;
+        }
+        match segment.options.timestamps {
+            Some(timestamps) => {
+                let behind = self.timestamp_recent.wrapping_sub(timestamps.value);
+                behind == 0
+                    || behind >= 1 << 31
+                    || now.wrapping_millis().wrapping_sub(self.heard_ms) > TIMESTAMP_OUTDATED_MS
+            }
+            // RFC 7323, section 3.2: a segment without the option SHOULD be dropped; a reset comes without it.
+            None => segment.flags.contains(Flags::RST),
+        }
+    }
+
+    /// RFC 7323, section 4.3: TS.Recent follows the segment that the next acknowledgement answers.
+    #[inline]
+    fn remember_timestamp(&mut self, segment: &Segment) {
+        if let Some(timestamps) = segment.options.timestamps
+            && self.bits.has(Bits::TIMESTAMPS)
+            && self.acknowledged_last.reaches(segment.sequence)
+        {
+            self.timestamp_recent = timestamps.value;
+        }
+    }
+
+    /// The acceptability test of section 3.4: some of the segment lies in the receive window.
+    #[inline]
+    fn is_acceptable(&self, segment: &Segment) -> bool {
+        let next = self.receive_next();
+        let window = self.window.end().octets_after(next);
+        let length = segment.sequence_length();
+        if segment.sequence == next {
+            // Also with a window of zero: acknowledgements, resets and urgent pointers are taken (section 3.10.7.4), and of data as much
+            // as fits, which is nothing.
+            return length == 0 || window > 0;
+        }
+        segment.sequence.lies_in(next, window)
+            || length > 0 && (segment.sequence + (length - 1)).lies_in(next, window)
+            // With a window of zero, or right at its end, a bare acknowledgement that comes behind what is missing is of use.
+            || length == 0 && segment.sequence - next == window && !segment.flags.intersects(Flags::RST | Flags::SYN)
+    }
+
+    /// What is not acceptable is answered with an acknowledgement, and forgotten.
+    fn refuse(&mut self, segment: &Segment, packet: B, now: Time, shared: &mut Shared<B>) {
+        let flags = segment.flags;
+        if flags.contains(Flags::RST) {
+            return;
+        }
+        if flags.contains(Flags::SYN) {
+            if self.state == State::SynReceived && segment.sequence + 1 == self.receive_next() {
+                // The other side has not heard the answer to its SYN: it gets it again.
+                self.bits.set(Bits::SYN_DUE);
+                return;
+            }
+            shared.counters.count(Counter::SynChallenge);
+            self.challenge(now, shared);
+            return;
+        }
+        let next = self.receive_next();
+        if segment.payload_length > 0 {
+            if segment.sequence.precedes(next) {
+                // All of it was here before; with SACK, the answer says so (RFC 2883).
+                self.take_text(segment, packet, now, shared);
+                self.bits.set(Bits::ACK_NOW);
+                return;
+            } else {
+                shared.counters.count(Counter::ZeroWindowDrop);
+            }
+            self.delayed_ack.require();
+        }
+        // A probe of a closed window, or a keepalive, acknowledges too (section 3.10.7.4 has it only in sequence, yet an
+        // acknowledgement number tells nothing false outside of it).
+        if flags.contains(Flags::ACK)
+            && self.state.is_synchronised()
+            && next - segment.sequence <= 1
+            && self.acknowledgement_is_acceptable(segment.acknowledgement)
+        {
+            self.heard_ms = now.wrapping_millis();
+        }
+        self.answer_unacceptable(segment, now, shared);
+    }
+
+    /// An acknowledgement for what is not acceptable. Data is always answered, since its sender waits for it; what could be the answer to
+    /// an answer of ours only now and then, or two sides that disagree would never come to rest.
+    fn answer_unacceptable(&mut self, segment: &Segment, now: Time, shared: &mut Shared<B>) {
+        if segment.sequence_length() == 0 && !self.may_answer(now) {
+            shared.counters.count(Counter::AckSkipped);
+            return;
+        }
+        self.bits.set(Bits::ACK_NOW);
+    }
+
+    /// Once in half a second.
+    fn may_answer(&mut self, now: Time) -> bool {
+        let half_second = (now.wrapping_millis() >> 9) as u8 | 1;
+        let may = self.answered != half_second;
+        self.answered = half_second;
+        may
+    }
+
+    /// A challenge ACK (RFC 5961): who is at the other end will reset the connection properly if it has none.
+    pub(super) fn challenge(&mut self, now: Time, shared: &mut Shared<B>) {
+        if shared.may_challenge(now) {
+            shared.counters.count(Counter::ChallengeAck);
+            self.bits.set(Bits::ACK_NOW);
+        } else {
+            shared.counters.count(Counter::AckSkipped);
+        }
+    }
+
+    /// RST and SYN within the window (RFC 9293, section 3.10.7.4, second and fourth; RFC 5961, sections 3 and 4).
+    fn take_control(&mut self, segment: &Segment, now: Time, shared: &mut Shared<B>) {
+        if !segment.flags.contains(Flags::RST) {
+            shared.counters.count(Counter::SynChallenge);
+            self.challenge(now, shared);
+            return;
+        }
+        if segment.sequence != self.receive_next() {
+            self.challenge(now, shared);
+            return;
+        }
+        if self.state != State::SynReceived {
+            shared.counters.count(Counter::EstabResets);
+        }
+        // After both FINs a reset takes nothing from anybody (CLOSING, LAST-ACK).
+        let was_over = matches!(self.state, State::Closing | State::LastAck);
+        self.end(if was_over { Ending::Closed } else { Ending::Reset }, shared);
+    }
+
+    /// SYN-RECEIVED: the acknowledgement of this side's SYN establishes the connection, any other is refused. False if the segment is
+    /// not to be looked at any further.
+    fn complete_handshake(&mut self, segment: &Segment, now: Time, shared: &mut Shared<B>) -> bool {
+        if segment.acknowledgement != self.unacknowledged + 1 {
+            shared.reset(&self.tuple, segment.acknowledgement, None, now);
+            return false;
+        }
+        if self.bits.has(Bits::PASSIVE) && !shared.may_be_accepted(self.listener_or_urgent) {
+            // The other side thinks that it is connected; its data, or the next answer to its SYN, will bring it here again.
+            shared.counters.count(Counter::ListenOverflows);
+            shared.counters.count(Counter::ListenDrops);
+            return false;
+        }
+        self.unacknowledged += 1;
+        self.establish(now, shared);
+        self.send_window = u32::from(segment.window) << self.send_shift;
+        self.largest_window = self.send_window;
+        self.window_sequence = segment.sequence;
+        if self.bits.has(Bits::PASSIVE) {
+            shared.counters.count(Counter::PassiveOpens);
+            shared.accepting = core::mem::replace(&mut self.listener_or_urgent, 0);
+            self.tell(kind::ACCEPTABLE);
+        } else {
+            self.tell(kind::CONNECTED);
+        }
+        true
+    }
+
+    /// RFC 5961, section 5: an acknowledgement of octets that were in flight not longer ago than a window, and of none that were not sent.
+    #[inline]
+    fn acknowledgement_is_acceptable(&self, number: SequenceNumber) -> bool {
+        let oldest = self.unacknowledged - self.largest_window;
+        number - oldest <= self.send_next - oldest
+    }
+
+    /// What the ACK field and the window say.
+    #[inline]
+    fn acknowledge(&mut self, segment: &Segment, now: Time, shared: &mut Shared<B>) {
+        let number = segment.acknowledgement;
+        let window = u32::from(segment.window) << self.send_shift;
+        let is_new = number.follows(self.unacknowledged);
+        self.timeouts = 0;
+        if self.outstanding() > 0 {
+            let ack = Ack {
+                number,
+                sack: if self.bits.has(Bits::SACK) { segment.options.sack.as_slice() } else { &[] },
+                duplicate: segment.sequence_length() == 0 && window == self.send_window,
+                echo: self.echo(segment, now),
+                ecn_echo: false,
+            };
+            let outcome = self.recovery.acknowledged(&mut shared.flights, &ack, now);
+            count_outcome(&outcome, shared);
+        }
+        if is_new {
+            let released = self.release_sent(number, shared);
+            self.unacknowledged = number;
+            self.progress = now.wrapping_millis();
+            self.counts.octets_acknowledged += u64::from(released);
+            if self.bits.has(Bits::URGENT_SENT)
+                && shared.urgent.get(&self.tuple).is_none_or(|&end| number.reaches(end))
+            {
+                self.bits.clear(Bits::URGENT_SENT);
+                shared.urgent.remove(&self.tuple);
+            }
+        }
+        // Section 3.10.7.4: only news about the window counts, not what was overtaken by it. SND.WL2 is SND.UNA here: what acknowledges
+        // less was overtaken.
+        if self.window_sequence.precedes(segment.sequence)
+            || self.window_sequence == segment.sequence && number == self.unacknowledged
+        {
+            self.send_window = window;
+            self.largest_window = self.largest_window.max(window);
+            self.window_sequence = segment.sequence;
+            if self.bits.has(Bits::PERSISTS) {
+                self.hear_window(window, now, shared);
+            }
+        }
+        // What is lost, or may go now, goes from the list of those with output.
+        if self.outstanding() > 0 || self.send.end() != self.send_next {
+            self.bits.set(Bits::OUTPUT);
+        }
+    }
+
+    /// An answer while the other side's window is being probed: if it has opened, the probes end.
+    fn hear_window(&mut self, window: u32, now: Time, shared: &Shared<B>) {
+        if window > self.outstanding() {
+            self.attempts = 0;
+            self.rest(now, shared);
+        }
+    }
+
+    /// The echoed timestamp and its age.
+    #[inline]
+    fn echo(&self, segment: &Segment, now: Time) -> Option<Echo> {
+        let timestamps = segment.options.timestamps.filter(|_| self.bits.has(Bits::TIMESTAMPS))?;
+        let ticks = self.timestamp(now).wrapping_sub(timestamps.echo);
+        Some(Echo { value: timestamps.echo, age: ticks.saturating_add(1).saturating_mul(1_000) })
+    }
+
+    /// The steps of FIN-WAIT-1, CLOSING and LAST-ACK once this side's FIN is acknowledged. True if the connection is over.
+    #[inline]
+    fn close_as_acknowledged(&mut self, now: Time, shared: &mut Shared<B>) -> bool {
+        if self.state == State::Established || !self.fin_is_acknowledged() {
+            return false;
+        }
+        match self.state {
+            State::FinWait1 => {
+                self.state = State::FinWait2;
+                self.rest(now, shared);
+                false
+            }
+            State::Closing => {
+                self.enter_time_wait(now, shared);
+                true
+            }
+            State::LastAck => {
+                self.end(Ending::Closed, shared);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// RFC 9293, section 3.10.7.4, sixth; the pointer as RFC 6093 has it.
+    fn hear_urgent(&mut self, segment: &Segment) {
+        if !self.state.receives() || segment.urgent_pointer == 0 {
+            return;
+        }
+        let end = segment.sequence + u32::from(segment.urgent_pointer);
+        let known = self.bits.has(Bits::URGENT_RECEIVED);
+        if end.follows(self.receive_next()) && (!known || end.follows(self.urgent_received())) {
+            self.listener_or_urgent = end.0;
+            self.bits.set(Bits::URGENT_RECEIVED);
+            self.tell(kind::URGENT);
+        }
+    }
+}
+
+/// Counters of what an acknowledgement brought about.
+#[inline]
+fn count_outcome<B: Buf>(outcome: &Outcome, shared: &mut Shared<B>) {
+    if outcome.sack_refused == 0 && outcome.undo.is_none() && !outcome.duplicate_sack {
+        return;
+    }
+    shared.counters.add(Counter::SackDiscard, outcome.sack_refused.into());
+    if outcome.duplicate_sack {
+        shared.counters.count(Counter::DsackRecv);
+    }
+    match outcome.undo {
+        None => {}
+        Some(Undo::Timeout) => shared.counters.count(Counter::SpuriousRtos),
+        Some(Undo::Timestamp | Undo::Dsack) => shared.counters.count(Counter::LossUndo),
+    }
+}
+
+impl Segment {
+    /// The sequence numbers of the payload.
+    pub(crate) fn payload_range(&self) -> Range {
+        let start = self.sequence + u32::from(self.flags.contains(Flags::SYN));
+        Range::new(start, self.payload_length)
+    }
+}

@@ -1,0 +1,70 @@
+//! What the application asks of a connection (RFC 9293, section 3.9.1).
+
+use super::{Bits, Connection, State};
+use crate::counters::Counter;
+use crate::stack::Shared;
+use crate::{Buf, Ending, SendError, Time};
+
+impl<B: Buf> Connection<B> {
+    /// Appends octets to what is sent.
+    #[inline]
+    pub(crate) fn push(&mut self, buf: B, shared: &mut Shared<B>) -> Result<(), (SendError, B)> {
+        if !self.state.sends() || self.bits.has(Bits::FIN_WANTED) {
+            return Err((SendError::Closed, buf));
+        }
+        let limit = u64::from(shared.settings(self.profile).send_buffer);
+        let size = u64::from(buf.true_size());
+        let held = self.send.true_size();
+        // An empty buffer takes anything, or octets in a large buffer could never be sent at all.
+        if held > 0 && (held + size > limit || !shared.memory.has_room_for(size)) {
+            self.bits.set(Bits::WANTS_ROOM);
+            return Err((SendError::Full, buf));
+        }
+        let length = buf.octets().len();
+        match self.send.push(buf, 0..length, false, &mut shared.spares) {
+            Ok(_) => {
+                shared.memory.changed(held, self.send.true_size());
+                self.bits.set(Bits::OUTPUT);
+                Ok(())
+            }
+            Err(buf) => {
+                self.bits.set(Bits::WANTS_ROOM);
+                Err((SendError::Full, buf))
+            }
+        }
+    }
+
+    /// RFC 9293, section 3.10.4: a FIN follows what was given to send.
+    pub(crate) fn close(&mut self, shared: &mut Shared<B>) {
+        match self.state {
+            State::Closed => {}
+            State::SynSent => self.end(Ending::Aborted, shared),
+            _ => self.bits.set(Bits::FIN_WANTED | Bits::OUTPUT),
+        }
+    }
+
+    /// The application lets go. RFC 9293, section 3.6.1, SHLD-3, and RFC 2525, section 2.17: what it has not read is lost, and a reset says so.
+    pub(crate) fn release(&mut self, now: Time, shared: &mut Shared<B>) {
+        self.events = 0;
+        self.bits.set(Bits::RELEASED);
+        if self.assembler.unread() > 0 && self.state != State::Closed {
+            shared.counters.count(Counter::AbortOnClose);
+            self.abort(Ending::Aborted, now, shared);
+            return;
+        }
+        self.close(shared);
+        if self.state == State::FinWait2 {
+            self.rest(now, shared);
+        }
+    }
+
+    /// The last octet given to send is urgent (RFC 9293, section 3.9.1.3).
+    pub(crate) fn mark_end_urgent(&mut self, shared: &mut Shared<B>) {
+        if self.send.is_empty() || !self.state.sends() {
+            return;
+        }
+        shared.urgent.insert(self.tuple, self.send.end());
+        self.bits.set(Bits::URGENT_SENT);
+        self.bits.set(Bits::ACK_NOW | Bits::OUTPUT);
+    }
+}

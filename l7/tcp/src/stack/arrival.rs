@@ -1,0 +1,110 @@
+//! A segment's way in: checksum, header, whose it is.
+
+use super::Stack;
+use super::table::Reference;
+use crate::checksum::Sum;
+use crate::connection::Bits;
+use crate::counters::Counter;
+use crate::packet::Incoming;
+use crate::segment::{Flags, Segment};
+use crate::{Buf, Checksums, Endpoint, Time, Tuple};
+
+impl<B: Buf> Stack<B> {
+    /// Takes a segment.
+    #[inline]
+    pub fn receive(&mut self, now: Time, packet: Incoming<B>) {
+        self.see(now);
+        self.shared.counters.count(Counter::InSegs);
+        let octets = packet.segment.octets();
+        if self.checksums == Checksums::Whole
+            && !Sum::pseudo_header(&packet.remote, &packet.local, octets.len() as u32)
+                .octets(octets)
+                .is_right()
+        {
+            self.shared.counters.count(Counter::InCsumErrors);
+            self.shared.counters.count(Counter::InErrs);
+            return;
+        }
+        let Ok(segment) = Segment::read(octets) else {
+            self.shared.counters.count(Counter::InErrs);
+            return;
+        };
+        let tuple = Tuple {
+            local: Endpoint { addr: packet.local, port: segment.destination_port },
+            remote: Endpoint { addr: packet.remote, port: segment.source_port },
+        };
+        let hash = self.hasher.hash(&tuple);
+        let (connections, time_wait) = (&self.connections, &self.time_wait);
+        let found = self.table.find(hash, |reference| match reference {
+            Reference::Connection(index) => {
+                connections.at(index).is_some_and(|connection| connection.tuple == tuple)
+            }
+            Reference::TimeWait(place) => time_wait.at(place).is_some_and(|record| record.tuple == tuple),
+        });
+        match found {
+            Some(Reference::Connection(index)) => {
+                self.arrive_at_connection(index, hash, &tuple, &segment, packet.segment);
+            }
+            Some(Reference::TimeWait(place)) => {
+                if self.arrive_in_time_wait(place, hash, &segment) {
+                    self.arrive_at_listener(&tuple, hash, &segment, packet.segment);
+                }
+            }
+            None => self.arrive_at_listener(&tuple, hash, &segment, packet.segment),
+        }
+    }
+
+    #[inline]
+    fn arrive_at_connection(&mut self, index: u32, _hash: u32, tuple: &Tuple, segment: &Segment, packet: B) {
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        debug_assert_eq!(connection.tuple, *tuple);
+        let now = self.now;
+        if connection.bits.has(Bits::TRACED) {
+            self.trace_segment(index, segment, segment.payload_length, false);
+        }
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        connection.arrive(segment, packet, now, &mut self.shared);
+        self.settle(index);
+    }
+
+    /// RFC 9293, section 3.10.7.2.
+    fn arrive_at_listener(&mut self, tuple: &Tuple, hash: u32, segment: &Segment, packet: B) {
+        let listener = self.shared.listeners.for_endpoint(tuple.local);
+        let is_sane =
+            tuple.remote.addr.is_unicast() && tuple.remote.port != 0 && tuple.local.addr.is_unicast();
+        let Some(listener) = listener else {
+            if is_sane {
+                self.arrive_in_closed(tuple, segment);
+            }
+            return;
+        };
+        let flags = segment.flags;
+        // First a reset, which is ignored; second an acknowledgement, which is a cookie's or nobody's; third a SYN.
+        // MUST-57 and RFC 9293, section 3.9.2.3: SYNs from or to a broadcast or multicast address are ignored.
+        if flags.contains(Flags::RST) || !is_sane {
+            return;
+        }
+        if flags.contains(Flags::ACK) {
+            if !self.open_by_cookie(listener, tuple, hash, segment, packet) {
+                self.arrive_in_closed(tuple, segment);
+            }
+        } else if flags.contains(Flags::SYN) {
+            self.open_by_syn(listener, tuple, hash, segment);
+        }
+    }
+
+    /// Reads what the search for the connection of `tuple` reads first, and returns where it leads to: the second half of that is
+    /// [`Stack::touch`]. Over a burst, each call for all segments before the next, the waits for memory overlap.
+    #[must_use]
+    #[inline]
+    pub fn foretell(&self, tuple: &Tuple) -> u32 {
+        self.table.touch(self.hasher.hash(tuple))
+    }
+
+    /// Reads the beginning of the connection that [`Stack::foretell`] led to. What it returns means nothing, except that it was read.
+    #[must_use]
+    #[inline]
+    pub fn touch(&self, foretold: u32) -> u32 {
+        self.connections.at(foretold.wrapping_sub(1)).map_or(0, |connection| connection.send_next.0)
+    }
+}

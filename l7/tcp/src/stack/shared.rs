@@ -1,0 +1,182 @@
+//! What all connections of a stack have in common, and use while they are being looked at one by one.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::listeners::Listeners;
+use super::memory::Memory;
+use super::pace::Pace;
+use crate::congestion::Algorithm;
+use crate::counters::{Counter, Counters};
+use crate::recovery::{FlightPool, Recovery, Retransmission, RtoPolicy};
+use crate::segment::{Flags, Segment};
+use crate::{Buf, Config, Congestion, SequenceNumber, Settings, Spares, Time, Tuple};
+
+/// Answers without a connection that wait to be sent, at most: more are forgotten, as a network might lose them.
+const MOST_ANSWERS: usize = 1_024;
+/// Different settings that connections can have.
+const MOST_PROFILES: usize = 256;
+
+/// A segment without payload that no connection sends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    pub(crate) tuple: Tuple,
+    pub(crate) segment: Segment,
+}
+
+pub(crate) struct Shared<B> {
+    pub(crate) counters: Counters,
+    pub(crate) spares: Spares<B>,
+    pub(crate) flights: FlightPool,
+    pub(crate) memory: Memory,
+    pub(crate) listeners: Listeners,
+    /// The listener whose connection has been established by the segment that is being looked at.
+    pub(crate) accepting: u32,
+    pub(crate) answers: VecDeque<Answer>,
+    profiles: Vec<Settings>,
+    /// The octet after the last urgent one given to send, of connections that have such.
+    pub(crate) urgent: BTreeMap<Tuple, SequenceNumber>,
+    tail_probes: Vec<(Tuple, Retransmission)>,
+    challenges: Pace,
+    resets: Pace,
+    random: u64,
+}
+
+impl<B: Buf> Shared<B> {
+    pub(crate) fn new(config: &Config, seed: u64) -> Self {
+        Self {
+            counters: Counters::default(),
+            spares: Spares::default(),
+            flights: FlightPool::new(1_024),
+            memory: Memory::new(config.memory),
+            listeners: Listeners::default(),
+            accepting: u32::MAX,
+            answers: VecDeque::new(),
+            profiles: Vec::new(),
+            urgent: BTreeMap::new(),
+            tail_probes: Vec::new(),
+            challenges: Pace::new(config.answers_per_second),
+            resets: Pace::new(config.answers_per_second),
+            random: seed,
+        }
+    }
+
+    /// SplitMix64 (Steele, Lea and Flood, 2014): not for secrets that anybody sees.
+    pub(crate) const fn random(&mut self) -> u64 {
+        next_random(&mut self.random)
+    }
+
+    /// A secret.
+    pub(crate) fn key(&mut self) -> [u8; 16] {
+        let mut key = [0; 16];
+        let (first, second) = key.split_at_mut(8);
+        first.copy_from_slice(&self.random().to_le_bytes());
+        second.copy_from_slice(&self.random().to_le_bytes());
+        key
+    }
+
+    /// The number of these settings, new or known.
+    pub(crate) fn profile(&mut self, settings: &Settings) -> Option<u8> {
+        let known = self.profiles.iter().position(|profile| profile == settings);
+        let index = known.or_else(|| {
+            (self.profiles.len() < MOST_PROFILES).then(|| {
+                self.profiles.push(settings.clone());
+                self.profiles.len() - 1
+            })
+        })?;
+        u8::try_from(index).ok()
+    }
+
+    /// Settings by their number.
+    #[inline]
+    pub(crate) fn settings(&self, profile: u8) -> &Settings {
+        &self.profiles[usize::from(profile)]
+    }
+
+    /// Loss recovery of a connection with this profile and this much payload in a segment.
+    pub(crate) fn recovery_for(&self, profile: u8, mss: u16, sack: bool, now: Time) -> Recovery {
+        let settings = self.settings(profile);
+        let micros = |duration: core::time::Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+        let settings = crate::recovery::Settings {
+            mss,
+            sack,
+            rto: RtoPolicy {
+                minimum: micros(settings.min_rto),
+                ack_delay: micros(settings.delayed_ack_margin),
+            },
+            algorithm: match settings.congestion {
+                Congestion::Cubic => Algorithm::Cubic,
+                Congestion::NewReno => Algorithm::NewReno,
+            },
+        };
+        Recovery::new(&settings, now)
+    }
+
+    /// True if a challenge ACK may go now (RFC 5961, section 7).
+    pub(crate) fn may_challenge(&mut self, now: Time) -> bool {
+        let random = &mut self.random;
+        self.challenges.allows(now, || next_random(random))
+    }
+
+    /// True if the listener's accept queue has room.
+    pub(crate) fn may_be_accepted(&self, listener: u32) -> bool {
+        self.listeners.at(listener).is_some_and(|listener| listener.has_room())
+    }
+
+    /// Has a segment without a connection sent.
+    pub(crate) fn answer(&mut self, tuple: &Tuple, segment: Segment) {
+        if self.answers.len() < MOST_ANSWERS {
+            self.answers.push_back(Answer { tuple: *tuple, segment });
+        }
+    }
+
+    /// The reset that answers a segment which fits nothing (RFC 9293, section 3.5.2): either with the number that was acknowledged, or
+    /// acknowledging what came.
+    pub(crate) fn reset(
+        &mut self,
+        tuple: &Tuple,
+        sequence: SequenceNumber,
+        acknowledgement: Option<SequenceNumber>,
+        now: Time,
+    ) {
+        let flags = if acknowledgement.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
+        let segment = Segment {
+            source_port: tuple.local.port,
+            destination_port: tuple.remote.port,
+            sequence,
+            acknowledgement: acknowledgement.unwrap_or_default(),
+            flags,
+            ..Segment::default()
+        };
+        let random = &mut self.random;
+        if self.resets.allows(now, || next_random(random)) {
+            self.send_reset(tuple, segment, now);
+        } else {
+            self.counters.count(Counter::AckSkipped);
+        }
+    }
+
+    /// Sends a reset of a connection's own.
+    pub(crate) fn send_reset(&mut self, tuple: &Tuple, segment: Segment, _now: Time) {
+        self.counters.count(Counter::OutRsts);
+        self.answer(tuple, segment);
+    }
+
+    /// Keeps the octets of a tail loss probe until it is sent.
+    pub(crate) fn keep_tail_probe(&mut self, tuple: Tuple, again: Retransmission) {
+        self.take_tail_probe(tuple);
+        self.tail_probes.push((tuple, again));
+    }
+
+    pub(crate) fn take_tail_probe(&mut self, tuple: Tuple) -> Option<Retransmission> {
+        let index = self.tail_probes.iter().position(|(other, _)| *other == tuple)?;
+        Some(self.tail_probes.swap_remove(index).1)
+    }
+}
+
+const fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,18 @@
+//! Stacks against each other over a perfect link, and against crafted segments.
+
+mod anything;
+mod attacks;
+mod pair;
+mod peer;
+mod sending;
+mod sizes;
+mod states;
+mod transfer;
+
+impl crate::Stack<crate::HeapBuf> {
+    /// RCV.NXT and SND.UNA of a connection, to write segments that nearly fit.
+    fn numbers(&self, id: crate::ConnectionId) -> Option<(crate::SequenceNumber, crate::SequenceNumber)> {
+        let connection = self.connections.named(id)?;
+        Some((connection.receive_next(), connection.unacknowledged))
+    }
+}
