@@ -12,8 +12,6 @@ use crate::{Buf, Ending, Time};
 const ACK_DELAY_MICROS: u32 = 40_000;
 /// What is left of windows when the memory of all connections is scarce.
 const SCARCE_WINDOW: u32 = 16 << 10;
-/// Runs of octets out of order that a connection keeps at most.
-const MOST_GAPS: u16 = 256;
 
 impl<B: Buf> Connection<B> {
     /// Takes the payload and the FIN of an acceptable segment.
@@ -40,7 +38,7 @@ impl<B: Buf> Connection<B> {
         let limits = Limits {
             window_end: self.window.end(),
             true_size: 2 * u64::from(shared.settings(self.profile).receive_buffer),
-            gaps: MOST_GAPS,
+            gaps: self.window.gaps(),
             sack: self.bits.has(Bits::SACK),
         };
         let start = usize::from(segment.payload_start);

@@ -3,13 +3,16 @@
 //! Invariants: islands are sorted, not empty, and neither overlap nor touch each other or RCV.NXT; each of the remembered numbers lies in
 //! one. The FIN counts as an octet of the island that it ends.
 
+use std::collections::VecDeque;
+
 use crate::segment::SackBlocks;
 use crate::{Range, SequenceNumber};
 
 /// What an assembler knows about octets behind a gap.
 #[derive(Debug, Default)]
 pub(crate) struct Disorder {
-    islands: Vec<Range>,
+    /// Those in front go first when gaps are filled in order, however many there are.
+    islands: VecDeque<Range>,
     /// A number in each of the islands that changed last, the latest first.
     recent: [SequenceNumber; SackBlocks::MAX],
     recents: usize,
@@ -34,7 +37,7 @@ impl Disorder {
 
     /// The island that reaches furthest.
     pub(crate) fn last(&self) -> Option<Range> {
-        self.islands.last().copied()
+        self.islands.back().copied()
     }
 
     /// The first run of numbers in `range` that no island has.
@@ -101,21 +104,21 @@ impl Disorder {
 
     /// Takes away the island that starts at `next`, which is no longer behind a gap; returns its end.
     pub(crate) fn take_from(&mut self, next: SequenceNumber) -> Option<SequenceNumber> {
-        let island = self.islands.first().copied().filter(|island| island.start == next)?;
-        self.islands.remove(0);
+        let island = self.islands.front().copied().filter(|island| island.start == next)?;
+        self.islands.pop_front();
         self.forget(island);
         Some(island.end)
     }
 
     /// Forgets everything from `from` on.
     pub(crate) fn truncate(&mut self, from: SequenceNumber) {
-        while let Some(last) = self.islands.last_mut()
+        while let Some(last) = self.islands.back_mut()
             && last.end.follows(from)
         {
             let lost = Range { start: last.start.latest(from), end: last.end };
             last.end = lost.start;
             if last.end == last.start {
-                self.islands.pop();
+                self.islands.pop_back();
             }
             self.forget(lost);
         }
@@ -142,7 +145,7 @@ impl Disorder {
 
     fn first_ending_after(&self, at: SequenceNumber) -> usize {
         // What arrives mostly belongs behind everything else.
-        match self.islands.last() {
+        match self.islands.back() {
             Some(last) if last.end.follows(at) => {
                 self.islands.partition_point(|island| !island.end.follows(at))
             }

@@ -8,6 +8,8 @@ use crate::{SequenceNumber, Time};
 
 /// The largest window field.
 const MOST: u32 = u16::MAX as u32;
+/// Gaps that a window of any size may have.
+const LEAST_GAPS: u16 = 256;
 /// How long a round is taken to be where no round trip has been measured.
 const UNKNOWN_ROUND_TRIP_US: u32 = 100_000;
 
@@ -84,6 +86,13 @@ impl ReceiveWindow {
     #[must_use]
     pub const fn capacity(&self) -> u32 {
         self.capacity
+    }
+
+    /// How many gaps there may be in what arrives (`Limits::gaps`): as many as when every other segment of a whole window is lost, for
+    /// that is what an overrun queue does, and segments are of the least size that is usual (RFC 9293, MUST-15).
+    #[must_use]
+    pub fn gaps(&self) -> u16 {
+        u16::try_from(self.capacity / (2 * 536)).unwrap_or(u16::MAX).max(LEAST_GAPS)
     }
 
     /// Lowers the capacity, for want of memory. What was offered stays so.
@@ -180,6 +189,12 @@ mod tests {
         // A small buffer opens when half of it is free.
         let mut small = ReceiveWindow::new(NEXT, 600, Time(0));
         assert_eq!((small.advertise(NEXT + 600, 301, MSS), small.advertise(NEXT + 600, 300, MSS)), (0, 300));
+    }
+
+    #[test]
+    fn gaps_go_with_the_capacity() {
+        let gaps = |capacity| ReceiveWindow::new(NEXT, capacity, Time(0)).gaps();
+        assert_eq!([gaps(0), gaps(65_535), gaps(20 << 20), gaps(1 << 30)], [256, 256, 19_562, u16::MAX]);
     }
 
     #[test]

@@ -204,6 +204,20 @@ fn a_flood_of_gaps_drops_what_reaches_furthest() {
 }
 
 #[test]
+fn every_other_segment_of_a_large_window_is_lost_and_comes_again() {
+    let mut receiver = Receiver::new(Limits { window_end: NEXT + (1 << 20), gaps: u16::MAX, ..AMPLE });
+    for at in (0..20_000).filter(|at| at % 2 == 1) {
+        assert_eq!(receiver.takes(at * 10, &[at as u8; 10], false), Inserted::OutOfOrder);
+    }
+    assert_eq!(receiver.blocks()[0], (199_990, 200_000));
+    for at in (0..20_000).step_by(2) {
+        assert_eq!(receiver.takes(at * 10, &[at as u8; 10], false), in_order(20, true));
+        receiver.assembler.consume(20, &mut receiver.spares);
+    }
+    assert_eq!(receiver.at(), 200_000);
+}
+
+#[test]
 fn tiny_segments_cost_what_their_buffers_take() {
     // Each takes 25 octets of memory for its one octet: payload, head and tail, and a header.
     let mut receiver = Receiver::new(Limits { true_size: 250, ..AMPLE });
