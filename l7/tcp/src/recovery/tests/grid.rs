@@ -86,3 +86,20 @@ fn completion_times() {
         }
     }
 }
+
+#[test]
+#[ignore = "prints a table"]
+fn long_fat_pipe() {
+    for seconds in [2, 4, 8, 20] {
+        let link = Link::new(1_000, 1_000, 100, Loss::Random(0.0));
+        let mut world = World::new(Scenario { window: 64 << 20, ..scenario(link, 1) });
+        let begin = std::time::Instant::now();
+        let report = world.run(Time(seconds * 1_000_000_000));
+        let megabits = report.delivered as f64 * 8.0 / seconds as f64 / 1e6;
+        println!(
+            "{seconds} s: {megabits:.1} Mbit/s in {:?} {report:?} {:?}",
+            begin.elapsed(),
+            world.recovery.info()
+        );
+    }
+}
