@@ -2,8 +2,6 @@
 //! segment; and properties.
 
 mod attacks;
-mod cost;
-mod grid;
 mod links;
 mod properties;
 mod scene;
