@@ -1,7 +1,7 @@
 //! Routes and neighbours, as the kernel (or the configuration) has them: longest prefix match to a next hop.
 //!
 //! A balancer's table is small: its own subnets, their neighbours, a default route. For IPv4 it is a trie of four levels
-//! ([`trie`]); for IPv6 one hash map for each prefix length in use, longest first, so a lookup costs one probe for each length.
+//! (`trie.rs`); for IPv6 one hash map for each prefix length in use, longest first, so a lookup costs one probe for each length.
 
 mod trie;
 

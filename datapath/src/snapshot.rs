@@ -29,14 +29,14 @@ pub struct PortId(pub u8);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct WorkerId(pub u8);
 
-/// Slot of a service in [`Snapshot::services`].
+/// Slot of a service in [`SnapshotParts::services`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct ServiceSlot(pub u16);
 
-/// A backend of one service: its slot in [`Snapshot::backends`], and which of the backends that ever had the slot.
+/// A backend of one service: its slot in [`SnapshotParts::backends`], and which of the backends that ever had the slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct BackendId {
-    /// Index in [`Snapshot::backends`].
+    /// Index in [`SnapshotParts::backends`].
     pub slot: u16,
     /// Counts the backends that have had this slot, modulo 2^16.
     pub epoch: u16,
