@@ -33,7 +33,6 @@ use crate::plain::Plain;
 use crate::port::BURST;
 use crate::rewrite::has_l4_checksum;
 use crate::snapshot::{PortId, PortInfo, Snapshot, WorkerId};
-use crate::steering::Steering;
 use crate::time::Time;
 
 /// What becomes of a packet.
@@ -318,7 +317,7 @@ impl Pipeline {
         let Some(plain) = plain.filter(|_| is_trusted) else {
             return self.classify_other(snapshot, origin, packet, lane, info);
         };
-        if !matches!(*snapshot.steering, Steering::Single)
+        if !snapshot.steering.is_single()
             && let Some(elsewhere) = self.elsewhere(snapshot, origin, received.rss_hash, &plain.key())
         {
             return lane.decided(elsewhere);
