@@ -106,35 +106,33 @@ pub async fn serve(
     loop {
         let pace = if control.is_busy() || ready.is_some() { BUSY } else { IDLE };
         tokio::select! {
-                    Some(envelope) = connections.requests.recv() => {
-                        match control.submit(envelope.request, envelope.peer, clock()) {
-                            // A peer that has gone does not want its answer.
-                            Submitted::Answered(answer) => {
-         let _ = envelope.answer.send(answer);
-        }
-                            Submitted::Waiting(ticket) => {
-         waiting.insert(ticket, envelope.answer);
-        }
-                        }
-                    }
-                    accepted = listener.accept(), if connections.accepts_now() => {
+            Some(envelope) = connections.requests.recv() => {
+                match control.submit(envelope.request, envelope.peer, clock()) {
+                    // A peer that has gone does not want its answer.
+                    Submitted::Answered(answer) => drop(envelope.answer.send(answer)),
+                    Submitted::Waiting(ticket) => drop(waiting.insert(ticket, envelope.answer)),
+                }
+            }
+            accepted = listener.accept(), if connections.accepts_now() => {
                 connections.accept(accepted.map(|(stream, _)| stream));
             }
-                    Some(finished) = connections.tasks.join_next() => finished.unwrap_or_else(|error| warn!(%error, "connection")),
-                    Ok(()) = next_hops.changed() => {
-                        let newest = next_hops.borrow_and_update().clone();
-                        control.set_next_hops(newest);
-                    }
-                    Some(event) = events.recv() => {
-                        let request = match event {
-                            Event::Stop => Request::Stop {},
-                            Event::Reload => Request::Reload {},
-                        };
-                        // What becomes of it is in the log.
-                        let _ = control.submit(request, Peer { uid: None, pid: None }, clock());
-                    }
-                    () = sleep(pace) => {}
-                }
+            Some(finished) = connections.tasks.join_next() => {
+                finished.unwrap_or_else(|error| warn!(%error, "connection"));
+            }
+            Ok(()) = next_hops.changed() => {
+                let newest = next_hops.borrow_and_update().clone();
+                control.set_next_hops(newest);
+            }
+            Some(event) = events.recv() => {
+                let request = match event {
+                    Event::Stop => Request::Stop {},
+                    Event::Reload => Request::Reload {},
+                };
+                // What becomes of it is in the log.
+                let _ = control.submit(request, Peer { uid: None, pid: None }, clock());
+            }
+            () = sleep(pace) => {}
+        }
         for (ticket, answer) in control.poll(clock()) {
             if let Some(peer) = waiting.remove(&ticket) {
                 let _ = peer.send(answer);

@@ -228,9 +228,20 @@ impl<E> Drop for RunningTwin<E> {
     }
 }
 
-/// Waits grow from the first to the second while nothing moves: workers give no wake-up, and an idle machine should
-/// hardly notice the polling (500 wake-ups a second).
-const WAITS: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(2));
+/// How long to wait while nothing moves: longer and longer, since workers give no wake-up, and an idle machine should
+/// hardly notice the polling.
+struct Waits(Duration);
+
+impl Waits {
+    const FIRST: Duration = Duration::from_micros(200);
+    /// 500 wake-ups a second.
+    const LAST: Duration = Duration::from_millis(2);
+
+    fn next(&mut self) -> Duration {
+        let longer = (self.0 * 2).min(Self::LAST);
+        std::mem::replace(&mut self.0, longer)
+    }
+}
 
 /// The loop of a twin's thread.
 struct Pump<A: PacketPool> {
@@ -249,14 +260,13 @@ impl<A: PacketPool> Pump<A> {
     }
 
     fn run(&mut self, stop: &AtomicBool) {
-        let (mut wait, mut readable) = (WAITS.0, true);
+        let (mut waits, mut readable) = (Waits(Waits::FIRST), true);
         while !stop.load(Relaxed) {
             let moved = self.drain_ring() + if readable { self.drain_kernel() } else { 0 };
             if moved > 0 {
-                (wait, readable) = (WAITS.0, true);
+                (waits, readable) = (Waits(Waits::FIRST), true);
             } else {
-                readable = self.wait(wait);
-                wait = (wait * 2).min(WAITS.1);
+                readable = self.wait(waits.next());
             }
         }
     }
@@ -322,5 +332,19 @@ impl<A: PacketPool> Pump<A> {
             Ok(()) => TwinCounter::FromKernel,
             Err(_) => TwinCounter::RingFull,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_twin_looks_at_its_ring_soon_at_first_and_then_seldom() {
+        let mut waits = Waits(Waits::FIRST);
+        let looks: Vec<Duration> = std::iter::repeat_with(|| waits.next()).take(505).collect();
+        assert_eq!(looks[0], Duration::from_micros(200));
+        assert!(looks.is_sorted());
+        assert!(looks.iter().sum::<Duration>() > Duration::from_secs(1), "500 looks a second");
     }
 }

@@ -285,10 +285,32 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     stdout.into_owned()
 }
 
-/// How a slow download ended: true if it was complete.
-pub(crate) fn is_complete(download: Child) -> bool {
+/// How a slow download ended.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// With all of its octets.
+    Complete,
+    /// By a reset, in the midst of them.
+    Reset,
+    /// In any other way: what curl says of it.
+    Other(String),
+}
+
+/// Waits for the end of a slow download.
+pub(crate) fn end(download: Child) -> End {
     let output = download.wait_with_output().expect("curl ends");
-    output.stdout == b"200 1048576 0"
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    match told.rsplit_once(' ') {
+        Some(("200 1048576", "0")) => End::Complete,
+        // Failure in receiving network data.
+        Some((_, "56")) => End::Reset,
+        _ => End::Other(told),
+    }
+}
+
+/// True if a slow download was complete.
+pub(crate) fn is_complete(download: Child) -> bool {
+    end(download) == End::Complete
 }
 
 /// How many lines begin with the name of each backend.

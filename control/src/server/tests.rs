@@ -5,15 +5,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use evenkeel_datapath::counters::Bounds;
 use evenkeel_datapath::machine;
+use evenkeel_datapath::time::Time;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::control::PATIENCE;
 use crate::next_hops;
 use crate::protocol::MAX_LINE;
 use crate::testing::{CONFIG, SimWorker, config, everywhere, setup};
@@ -55,6 +57,11 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_by(machine::now)
+    }
+
+    /// One that lives by this clock.
+    fn start_by(clock: fn() -> Time) -> Self {
         let directory = Directory::new();
         let file = directory.0.join("evenkeel.toml");
         std::fs::write(&file, CONFIG).unwrap();
@@ -76,7 +83,7 @@ impl Server {
             }));
         }
         let mut setup = setup(config(CONFIG), file, handles);
-        setup.clock = machine::now;
+        setup.clock = clock;
         let (reader, writer) = next_hops::channel(everywhere(), next_hops::Wanted::default());
         let socket = ControlSocket::claim(&directory.socket()).unwrap();
         let (events, received) = mpsc::channel(4);
@@ -303,16 +310,24 @@ fn a_peer_that_does_not_read_holds_nobody_up() {
 
 #[test]
 fn a_worker_that_never_acknowledges_is_named_and_holds_nobody_up() {
-    let server = Server::start();
+    // The time of this test, which passes when the test says so.
+    static NOW: AtomicU64 = AtomicU64::new(0);
+    let server = Server::start_by(|| Time(NOW.load(Relaxed)));
     server.stuck.store(true, Relaxed);
     let mut waiting = server.connect();
     waiting.stream.write_all(format!("{DRAIN}\n").as_bytes()).unwrap();
-    let start = Instant::now();
     let mut client = server.connect();
     for _ in 0..10 {
         client.must(STATUS);
     }
-    assert!(start.elapsed() < crate::control::PATIENCE, "queries waited for a worker");
+    waiting.stream.set_nonblocking(true).unwrap();
+    let early = waiting.answers.fill_buf().map(<[u8]>::to_vec);
+    assert!(early.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "{early:?}");
+    wait_for("an answer once patience is at its end", || {
+        NOW.fetch_add(PATIENCE.as_nanos().try_into().unwrap(), Relaxed);
+        waiting.answers.fill_buf().is_ok()
+    });
+    waiting.stream.set_nonblocking(false).unwrap();
     let Answer::Pending { late_workers, .. } = waiting.answer() else { panic!("not pending") };
     assert_eq!(late_workers, [1]);
     server.stuck.store(false, Relaxed);

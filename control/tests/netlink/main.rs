@@ -105,8 +105,10 @@ fn backends_are_resolved_and_kept_alive() {
     watch.until_way("10.2.0.3", Some((LAN, mac(3), 1500)));
     watch.until_way("fd02::3", Some((LAN, mac(4), 1500)));
     for address in ["10.2.0.3", "fd02::3"] {
-        let shown = ip(&format!("neigh show {address} dev ek-lan"));
-        assert!(shown.contains("managed") && shown.contains("extern_learn"), "{shown}");
+        wait_for("kept by the kernel", || {
+            let shown = ip(&format!("neigh show {address} dev ek-lan"));
+            shown.contains("managed") && shown.contains("extern_learn")
+        });
     }
     // One that is not needed any more is an ordinary neighbour again, and still known.
     watch.want(|wanted| wanted.backends.clear());
