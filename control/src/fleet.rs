@@ -75,6 +75,7 @@ impl Fleet {
                 match worker.handle.replies.pop() {
                     Some(Reply::Returned(snapshot)) => drop(snapshot),
                     Some(Reply::Flows(query)) => heard.answers.push(query),
+                    Some(Reply::Answered(answer)) => drop(answer),
                     Some(Reply::Unresolved(addr)) => heard.unresolved.push(addr),
                     None => break,
                 }
@@ -91,7 +92,7 @@ impl Fleet {
         };
         worker.handle.commands.push(Command::Flows(query)).map_err(|command| match command {
             Command::Flows(query) => query,
-            Command::Adopt(_) | Command::Stop => unreachable!("a ring gives back what was pushed"),
+            Command::Adopt(_) | Command::Ask(_) | Command::Stop => unreachable!("a ring gives back what was pushed"),
         })
     }
 
@@ -177,6 +178,6 @@ pub(crate) fn imbalance(published: &Published) -> i64 {
     let sum =
         |counters: &[C]| counters.iter().map(|&counter| published.value(counter)).fold(0, u64::wrapping_add);
     let came = sum(&[C::Received, C::FromKernel, C::HandedIn, C::Originated]);
-    let went = sum(&[C::Sent, C::ToKernel, C::HandedOut]).wrapping_add(dropped(published));
+    let went = sum(&[C::Sent, C::ToKernel, C::HandedOut, C::ToL7]).wrapping_add(dropped(published));
     came.wrapping_sub(went).cast_signed()
 }

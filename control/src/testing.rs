@@ -151,6 +151,7 @@ impl SimWorker {
                     query.next = (from + page < all.len()).then_some((from + page) as u32);
                     Reply::Flows(query)
                 }
+                Command::Ask(question) => Reply::Answered(question),
                 Command::Stop => {
                     self.stopped = true;
                     return;

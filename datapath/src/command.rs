@@ -2,6 +2,7 @@
 //!
 //! A worker never allocates for an answer: each question brings the memory that its answer needs.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::flow::FlowView;
@@ -15,6 +16,8 @@ pub enum Command {
     Adopt(Arc<Snapshot>),
     /// Answer a question about the flow table.
     Flows(Box<FlowQuery>),
+    /// Answer a question to the stage above layer 4. Only that and the asker know what it is.
+    Ask(Box<dyn Any + Send>),
     /// Leave the loop.
     Stop,
 }
@@ -26,6 +29,8 @@ pub enum Reply {
     Returned(Arc<Snapshot>),
     /// The question, answered.
     Flows(Box<FlowQuery>),
+    /// The question to the stage above layer 4, answered.
+    Answered(Box<dyn Any + Send>),
     /// A packet was for this neighbour on a link of ours, and its Ethernet address is not known. Rate-limited.
     Unresolved(Addr),
 }

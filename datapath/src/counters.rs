@@ -75,7 +75,7 @@ counters! {
 }
 
 counters! {
-    /// What a worker counts besides drops. The first nine balance: see [`Counters::imbalance`].
+    /// What a worker counts besides drops. The first ten balance: see [`Counters::imbalance`].
     WorkerCounter {
         Received "received" "Packets received from ports.",
         ReceivedBytes "received_bytes" "Octets received from ports.",
@@ -86,6 +86,7 @@ counters! {
         SentBytes "sent_bytes" "Octets that ports took for sending.",
         ToKernel "to_kernel" "Packets passed to the kernel's twins.",
         HandedOut "handed_out" "Packets handed over to their owners.",
+        ToL7 "to_l7" "Packets consumed by the layer 7 stage.",
         Hits "hits" "Packets that found their flow.",
         Misses "misses" "Packets of services that found no flow.",
         FlowsOpened "flows_opened" "Flows entered into the table.",
@@ -250,14 +251,14 @@ impl Counters {
     }
 
     /// What came in less what went out, was passed on or dropped: zero whenever nothing is under way in the worker
-    /// (received + from the kernel + handed in + originated == sent + to the kernel + handed out + dropped).
+    /// (received + from the kernel + handed in + originated == sent + to the kernel + handed out + to layer 7 + dropped).
     #[must_use]
     pub fn imbalance(&self) -> i128 {
         use WorkerCounter as C;
         let sum =
             |counters: &[C]| counters.iter().map(|&counter| i128::from(self.value(counter))).sum::<i128>();
         sum(&[C::Received, C::FromKernel, C::HandedIn, C::Originated])
-            - sum(&[C::Sent, C::ToKernel, C::HandedOut])
+            - sum(&[C::Sent, C::ToKernel, C::HandedOut, C::ToL7])
             - i128::from(self.total_drops())
     }
 

@@ -33,6 +33,7 @@ pub mod port;
 pub mod reset;
 pub mod rewrite;
 pub mod snapshot;
+pub mod stage;
 pub mod steering;
 pub mod time;
 pub mod twin;

@@ -7,6 +7,7 @@
 
 mod shortcuts;
 
+use core::any::Any;
 use core::fmt;
 use core::ops::Deref;
 use std::sync::Arc;
@@ -83,6 +84,8 @@ pub enum Mode {
     Nat,
     /// Only the Ethernet addresses are rewritten: the backend carries the VIP and answers the client itself.
     DsrMac,
+    /// They do not: connections of clients end in the layer 7 stage of the worker that owns them. TCP alone.
+    L7,
 }
 
 /// What a backend may be given.
@@ -320,6 +323,17 @@ impl LocalAddresses {
     }
 }
 
+/// What only the layer 7 stage looks into. Neither it nor connections ever free the last reference: whoever made it keeps one for
+/// as long as there are others.
+#[derive(Clone, Default)]
+pub struct ForL7(pub Option<Arc<dyn Any + Send + Sync>>);
+
+impl fmt::Debug for ForL7 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ForL7").finish_non_exhaustive()
+    }
+}
+
 /// What forwarding depends on, besides the packet, the flow table, the time and the seed.
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotParts {
@@ -349,6 +363,8 @@ pub struct SnapshotParts {
     pub timeouts: Timeouts,
     /// What each worker may spend on other packets.
     pub limits: RateLimits,
+    /// How services of [`Mode::L7`] are served.
+    pub l7: ForL7,
 }
 
 impl SnapshotParts {

@@ -1,7 +1,8 @@
 //! A worker: one pinned thread that polls its queues, forwards, and carries the verdicts out.
 //!
 //! Start at [`Worker::turn`]. In a steady-state turn nothing is allocated, locked, logged or asked of the system
-//! (drivers and idling aside). Packets and commands are all that workers exchange, over bounded rings.
+//! (drivers and idling aside). Packets and commands are all that workers exchange, over bounded rings. What is above layer 4
+//! is a [`Stage`]'s, which the worker feeds and drives; a worker without one has `()`.
 
 mod exits;
 
@@ -15,9 +16,11 @@ use crate::command::{Command, Reply};
 use crate::counters::{Published, WorkerCounter};
 use crate::machine;
 use crate::packet::{Packet, PacketPool};
+use crate::parse::Parsed;
 use crate::pipeline::{Origin, Outcome, Pipeline};
 use crate::port::{BURST, Queue};
 use crate::snapshot::{PortId, Snapshot, WorkerId};
+use crate::stage::{Stage, Turn};
 use crate::time::Time;
 
 use exits::Exits;
@@ -66,12 +69,15 @@ const SLEEP: Duration = Duration::from_micros(50);
 /// Counters are published once in so many turns.
 const TURNS_PER_PUBLICATION: u32 = 64;
 
+/// Packets that a stage sends in one turn at most.
+const STAGE_BURST: usize = BURST;
+
 /// Commands taken in one turn at most.
 const COMMANDS_PER_TURN: usize = 4;
 
-/// See the module. `Q` is a queue of each port, `A` the pool for packets that the balancer originates.
+/// See the module. `Q` is a queue of each port, `A` the pool for packets that the balancer originates, `S` the stage above layer 4.
 #[derive(Debug)]
-pub struct Worker<Q: Queue, A: PacketPool<Packet = Q::Packet>> {
+pub struct Worker<Q: Queue, A: PacketPool<Packet = Q::Packet>, S = ()> {
     handle: Handle,
     pipeline: Pipeline,
     snapshot: Arc<Snapshot>,
@@ -81,6 +87,10 @@ pub struct Worker<Q: Queue, A: PacketPool<Packet = Q::Packet>> {
     from_kernel: Vec<Arc<ArrayQueue<Q::Packet>>>,
     burst: Vec<Q::Packet>,
     outcome: Outcome<Q::Packet>,
+    stage: S,
+    for_l7: Vec<Q::Packet>,
+    /// What the stage sends.
+    out: Vec<(Q::Packet, PortId)>,
     /// An answer that the ring had no room for; nothing else is taken from the ring of commands before it is gone.
     unanswered: Option<Reply>,
     turns_to_publication: u32,
@@ -88,7 +98,7 @@ pub struct Worker<Q: Queue, A: PacketPool<Packet = Q::Packet>> {
 }
 
 impl<Q: Queue, A: PacketPool<Packet = Q::Packet>> Worker<Q, A> {
-    /// A worker with one queue for each port, in the order of [`crate::snapshot::PortId`].
+    /// A worker with one queue for each port, in the order of [`crate::snapshot::PortId`], and without a stage above layer 4.
     #[must_use]
     pub fn new(
         handle: Handle,
@@ -110,12 +120,42 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>> Worker<Q, A> {
             from_kernel: links.from_kernel,
             burst: Vec::with_capacity(BURST),
             outcome: Outcome::new(),
+            stage: (),
+            for_l7: Vec::with_capacity(BURST),
+            out: Vec::with_capacity(STAGE_BURST),
             unanswered: None,
             turns_to_publication: TURNS_PER_PUBLICATION,
             stopped: false,
         }
     }
 
+    /// The same with a stage above layer 4, which adopts the snapshot now.
+    #[must_use]
+    pub fn with_stage<S: Stage<A>>(self, mut stage: S, now: Time) -> Worker<Q, A, S> {
+        stage.adopt(now, &self.snapshot);
+        let Self { handle, pipeline, snapshot, pool, exits, inbox, from_kernel, burst, outcome, .. } = self;
+        let Self { for_l7, out, unanswered, turns_to_publication, stopped, .. } = self;
+        Worker {
+            handle,
+            pipeline,
+            snapshot,
+            pool,
+            exits,
+            inbox,
+            from_kernel,
+            burst,
+            outcome,
+            stage,
+            for_l7,
+            out,
+            unanswered,
+            turns_to_publication,
+            stopped,
+        }
+    }
+}
+
+impl<Q: Queue, A: PacketPool<Packet = Q::Packet>, S: Stage<A>> Worker<Q, A, S> {
     /// Turns until told to stop.
     pub fn run(mut self, idle: Idle) {
         use WorkerCounter as C;
@@ -127,7 +167,7 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>> Worker<Q, A> {
             empty_turns = if useful { 0 } else { empty_turns + 1 };
             if idle == Idle::Backoff && empty_turns > EMPTY_TURNS_BEFORE_SLEEP {
                 empty_turns = EMPTY_TURNS_BEFORE_SLEEP;
-                std::thread::sleep(SLEEP);
+                self.sleep();
             }
             let end = machine::cycles();
             let (turns, cycles) =
@@ -137,6 +177,16 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>> Worker<Q, A> {
             start = end;
         }
         self.pipeline.counters.publish_all(&self.handle.published);
+        self.stage.publish();
+    }
+
+    /// Sleeps for a little while, or until the stage wants to work.
+    fn sleep(&self) {
+        let until = self.stage.deadline().map_or(u64::MAX, |deadline| deadline.nanos_since(machine::now()));
+        let duration = SLEEP.min(Duration::from_nanos(until));
+        if !duration.is_zero() {
+            std::thread::sleep(duration);
+        }
     }
 
     /// One turn: commands, every port, other workers, the kernel, and a little housekeeping. True if a packet moved.
@@ -168,6 +218,7 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>> Worker<Q, A> {
                 moved += 1;
             }
         }
+        moved += usize::from(self.drive_stage(now));
         self.sweep(now);
         self.exits.flush(&mut self.pipeline.counters);
         self.keep_house();
@@ -176,16 +227,47 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>> Worker<Q, A> {
 
     /// Decides on the burst and carries the verdicts out; returns how many packets it was.
     fn forward(&mut self, now: Time, origin: Origin) -> usize {
-        let Self { pipeline, snapshot, pool, exits, burst, outcome, .. } = self;
+        let Self { pipeline, snapshot, pool, exits, burst, outcome, for_l7, .. } = self;
         let count = burst.len();
         pipeline.forward(snapshot, now, origin, burst, pool, outcome);
         for (packet, verdict) in burst.drain(..).zip(&outcome.verdicts) {
-            exits.carry_out(packet, *verdict, &mut pipeline.counters);
+            exits.carry_out(packet, *verdict, &mut pipeline.counters, for_l7);
         }
         for (packet, port) in outcome.originated.drain(..) {
             exits.transmit(packet, port, &mut pipeline.counters);
         }
+        if !for_l7.is_empty() {
+            self.feed_stage(now);
+        }
         count
+    }
+
+    /// Gives the stage what the last burst brought it.
+    fn feed_stage(&mut self, now: Time) {
+        self.with_stage_turn(now, |stage, turn, packets, parsed| stage.receive(turn, packets, parsed));
+    }
+
+    /// Lets the stage work and send; true if it did.
+    fn drive_stage(&mut self, now: Time) -> bool {
+        self.with_stage_turn(now, |stage, turn, _, _| stage.turn(turn))
+    }
+
+    fn with_stage_turn<T>(
+        &mut self,
+        now: Time,
+        work: impl FnOnce(&mut S, &mut Turn<'_, A>, &mut Vec<Q::Packet>, &[Parsed]) -> T,
+    ) -> T {
+        let Self { pipeline, snapshot, pool, exits, outcome, stage, for_l7, out, .. } = self;
+        let mut turn = Turn { now, snapshot, pool, counters: &mut pipeline.counters, out, unresolved: None };
+        let result = work(stage, &mut turn, for_l7, &outcome.parsed);
+        if let Some(addr) = turn.unresolved {
+            pipeline.miss(addr, now);
+        }
+        pipeline.counters.add(WorkerCounter::Originated, out.len() as u64);
+        for (packet, port) in out.drain(..) {
+            exits.transmit(packet, port, &mut pipeline.counters);
+        }
+        result
     }
 
     fn take_commands(&mut self, now: Time) {
@@ -202,12 +284,17 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>> Worker<Q, A> {
                     let generation = snapshot.generation;
                     let old = std::mem::replace(&mut self.snapshot, snapshot);
                     self.handle.generation.store(generation, Release);
+                    self.stage.adopt(now, &self.snapshot);
                     self.pipeline.counters.add(WorkerCounter::SnapshotSwaps, 1);
                     self.unanswered = Some(Reply::Returned(old));
                 }
                 Some(Command::Flows(mut query)) => {
                     self.pipeline.answer(&self.snapshot, now, &mut query);
                     self.unanswered = Some(Reply::Flows(query));
+                }
+                Some(Command::Ask(mut question)) => {
+                    self.stage.answer(now, question.as_mut());
+                    self.unanswered = Some(Reply::Answered(question));
                 }
                 Some(Command::Stop) => {
                     self.stopped = true;
@@ -234,6 +321,7 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>> Worker<Q, A> {
         if self.turns_to_publication == 0 {
             self.turns_to_publication = TURNS_PER_PUBLICATION;
             self.pipeline.counters.publish(&self.handle.published);
+            self.stage.publish();
         }
     }
 

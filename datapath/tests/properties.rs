@@ -30,7 +30,7 @@ fn vip(service: u8, v4: bool) -> String {
     if v4 { format!("192.0.2.{}:80", 10 + service) } else { format!("[2001:db8::{}]:80", 10 + service) }
 }
 
-/// A service of each mode, family and protocol, each with four backends of its own.
+/// A service of each mode, family and protocol, each with four backends of its own, and number 3 of each family at layer 7.
 fn snapshot() -> SnapshotParts {
     let mut snapshot = network();
     for (index, mode) in (0..).zip(MODES) {
@@ -47,6 +47,9 @@ fn snapshot() -> SnapshotParts {
             }
         }
     }
+    for v4 in [true, false] {
+        add_service(&mut snapshot, Mode::L7, Protocol::Tcp, &vip(3, v4), &[]);
+    }
     snapshot
 }
 
@@ -59,8 +62,8 @@ fn client(number: u16, v4: bool) -> String {
 }
 
 prop_compose! {
-    fn a_client_packet(clients: u16)(
-        service in 0_u8..3,
+    fn a_client_packet(clients: u16, services: u8)(
+        service in 0..services,
         v4 in any::<bool>(),
         udp in any::<bool>(),
         number in 0..clients,
@@ -79,7 +82,7 @@ proptest! {
 
     /// NAT and its reversal are the identity, on everything but the TTL and the link.
     #[test]
-    fn a_translated_packet_that_is_echoed_comes_back_as_its_own_answer(frame in a_client_packet(50)) {
+    fn a_translated_packet_that_is_echoed_comes_back_as_its_own_answer(frame in a_client_packet(50, 3)) {
         prop_assume!(frame.ttl > 1 && (frame.protocol == support::frames::UDP || frame.flags == SYN));
         let mut rig = Rig::new(snapshot());
         let sent = rig.send(CLIENT_SIDE, &frame).expect_on(BACKEND_SIDE);
@@ -96,7 +99,7 @@ proptest! {
     /// The owner of a packet, of its answer and of the ICMP errors about either is one worker.
     #[test]
     fn the_owner_is_the_same_in_both_directions_and_for_icmp(
-        frame in a_client_packet(50),
+        frame in a_client_packet(50, 3),
         workers in 2_u8..=8,
         by_rss in any::<bool>(),
     ) {
@@ -141,7 +144,7 @@ proptest! {
     /// Mutations of good packets reach further than random octets do.
     #[test]
     fn damaged_packets_get_a_verdict(
-        frames in prop::collection::vec((a_client_packet(50), prop::collection::vec((0_usize..90, any::<u8>()), 0..4), 0_usize..120), 1..20),
+        frames in prop::collection::vec((a_client_packet(50, 4), prop::collection::vec((0_usize..90, any::<u8>()), 0..4), 0_usize..120), 1..20),
     ) {
         let mut rig = Rig::new(snapshot());
         for (frame, damage, cut) in frames {
@@ -177,7 +180,7 @@ fn an_event() -> impl Strategy<Value = Event> {
         1 => Just(BackendState::Down),
     ];
     prop_oneof![
-        20 => a_client_packet(3).prop_map(|frame| Event::FromClient(frame.ttl(64))),
+        20 => a_client_packet(3, 4).prop_map(|frame| Event::FromClient(frame.ttl(64))),
         8 => (any::<u8>(), prop::sample::select(vec![SYN | ACK, ACK, FIN | ACK, RST])).prop_map(|(flow, flags)| Event::FromBackend(flow, flags)),
         3 => (0_u16..48, state).prop_map(|(slot, state)| Event::State(slot, state)),
         1 => (0_u16..48, 20_u8..40).prop_map(|(slot, host)| Event::Recycle(slot, host)),
@@ -277,6 +280,7 @@ proptest! {
                     let [plain, other] = rigs.each_mut().map(|rig| rig.send(CLIENT_SIDE, &frame));
                     prop_assert_eq!(plain.verdict, other.verdict);
                     prop_assert_eq!(plain.packet.bytes(), other.packet.bytes());
+                    prop_assert_eq!(plain.parsed, other.parsed);
                     if plain.verdict == Verdict::Transmit(BACKEND_SIDE) {
                         forwarded.push(Frame::read(plain.packet.bytes()));
                     }
@@ -352,7 +356,7 @@ proptest! {
     /// packets are forwarded by one worker, wherever they arrive.
     #[test]
     fn packets_are_conserved_across_workers(
-        packets in prop::collection::vec((a_client_packet(50), 0_usize..3, any::<bool>()), 1..400),
+        packets in prop::collection::vec((a_client_packet(50, 4), 0_usize..3, any::<bool>()), 1..400),
         ring in prop::sample::select(vec![1_usize, 16, 512]),
     ) {
         let mut snapshot = snapshot();

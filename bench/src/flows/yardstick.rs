@@ -153,7 +153,7 @@ impl Yardstick {
 fn answer(snapshot: &Snapshot, service: &Service, backend: &Backend, entry: &Entry) -> Option<FlowKey> {
     let mut destination = entry.client();
     match service.mode {
-        Mode::DsrMac => return None,
+        Mode::DsrMac | Mode::L7 => return None,
         Mode::Nat => {}
         Mode::FullNat => {
             destination.addr = snapshot.local.address(entry.local_addr)?;

@@ -106,6 +106,7 @@ fn check(packet: &HeapPacket, is_whole: bool, verdict: Verdict, origin: Origin) 
             assert_ne!(worker, WorkerId(0));
         }
         Verdict::Drop(DropReason::HandOverLoop) => assert_eq!(origin, Origin::Worker),
+        Verdict::L7 => panic!("there is no service at layer 7"),
         Verdict::Drop(_) | Verdict::Kernel(_) => {}
     }
 }

@@ -171,7 +171,7 @@ impl Fleet {
         answers
             .flat_map(|reply| match reply {
                 Reply::Flows(query) => query.flows,
-                Reply::Returned(_) | Reply::Unresolved(_) => Vec::new(),
+                Reply::Returned(_) | Reply::Answered(_) | Reply::Unresolved(_) => Vec::new(),
             })
             .collect()
     }

@@ -69,6 +69,10 @@ impl Pipeline {
         lane: &Lane,
         Found { id, entry, service, .. }: &Found<'_>,
     ) -> Verdict {
+        if service.mode == Mode::L7 {
+            self.close(*id);
+            return self.pass_to_l7(turn, &lane.parsed, entry.service);
+        }
         self.close(*id);
         // A service that is gone from the configuration opens nothing.
         if turn.snapshot.vips.get(&(service.vip, service.protocol)) == Some(&entry.service) {

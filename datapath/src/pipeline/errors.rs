@@ -1,5 +1,6 @@
 //! ICMP errors about flows: to the end that sent the packet which they quote.
 
+use super::l7::l7_service;
 use super::open::pick;
 use super::transport::{Found, answer_key};
 use super::{Lane, Pipeline, Turn, Verdict};
@@ -23,6 +24,9 @@ impl Pipeline {
     ) -> Verdict {
         let snapshot = turn.snapshot;
         let key = &lane.parsed.key;
+        if let Some(slot) = l7_service(snapshot, key) {
+            return self.pass_to_l7(turn, &lane.parsed, slot);
+        }
         if lane.parsed.ttl <= 1 {
             return Verdict::Drop(DropReason::TtlExceeded);
         }

@@ -9,6 +9,7 @@
 
 mod cut;
 mod errors;
+mod l7;
 mod open;
 mod plain;
 mod plain_open;
@@ -44,6 +45,8 @@ pub enum Verdict {
     HandOver(WorkerId),
     /// Pass it to the kernel's twin of this port.
     Kernel(PortId),
+    /// Pass it to the layer 7 stage, with the next of [`Outcome::parsed`].
+    L7,
     /// Count it under this reason, and let it go.
     Drop(DropReason),
 }
@@ -116,6 +119,8 @@ enum Step {
     Signal,
     /// Plain, and prepared to open a flow.
     Opening,
+    /// Plain, and the layer 7 stage's.
+    L7,
     /// Other TCP or UDP of this worker.
     Transport,
     /// An ICMP message that may concern the datapath.
@@ -139,6 +144,8 @@ struct Turn<'a, A: PacketPool> {
     idle_limits_ms: [u32; FlowState::COUNT],
     pool: &'a mut A,
     originated: &'a mut Vec<(A::Packet, PortId)>,
+    /// Of the packets for the layer 7 stage.
+    parsed: &'a mut Vec<Parsed>,
 }
 
 impl<'a, A: PacketPool> Turn<'a, A> {
@@ -148,9 +155,10 @@ impl<'a, A: PacketPool> Turn<'a, A> {
         now: Time,
         pool: &'a mut A,
         originated: &'a mut Vec<(A::Packet, PortId)>,
+        parsed: &'a mut Vec<Parsed>,
     ) -> Self {
         let (now_ms, idle_limits_ms) = (now.wrapping_millis(), snapshot.timeouts.by_state());
-        Self { snapshot, now, now_ms, idle_limits_ms, pool, originated }
+        Self { snapshot, now, now_ms, idle_limits_ms, pool, originated, parsed }
     }
 }
 
@@ -162,13 +170,19 @@ pub struct Outcome<P> {
     /// Packets that the balancer sends of its own, beside those of the burst, and the ports to send them by. They are
     /// added to what is there, up to the capacity.
     pub originated: Vec<(P, PortId)>,
+    /// What was read of the packets of the burst that go to the layer 7 stage, in their order.
+    pub parsed: Vec<Parsed>,
 }
 
 impl<P> Outcome<P> {
     /// Room for the verdicts on a burst.
     #[must_use]
     pub fn new() -> Self {
-        Self { verdicts: Vec::with_capacity(BURST), originated: Vec::with_capacity(BURST) }
+        Self {
+            verdicts: Vec::with_capacity(BURST),
+            originated: Vec::with_capacity(BURST),
+            parsed: Vec::with_capacity(BURST),
+        }
     }
 }
 
@@ -233,8 +247,9 @@ impl Pipeline {
         if self.guess_burst(&mut lanes[..count]) {
             self.prepare_burst(snapshot, &mut lanes[..count]);
         }
-        let mut turn = Turn::new(snapshot, now, pool, &mut outcome.originated);
+        let mut turn = Turn::new(snapshot, now, pool, &mut outcome.originated, &mut outcome.parsed);
         outcome.verdicts.clear();
+        turn.parsed.clear();
         self.decide_burst(&mut turn, burst, &mut lanes[..count], &mut outcome.verdicts);
         self.lanes = lanes;
     }
@@ -292,6 +307,11 @@ impl Pipeline {
         let plain = match lane.step {
             Step::Plain | Step::Signal => self.signal(turn, packet, lane),
             Step::Opening => self.open_plain(turn, packet, lane, index),
+            Step::L7 => {
+                lane.parsed = lane.plain.parsed();
+                let slot = self.openings.get(index).map(|opening| opening.service).unwrap_or_default();
+                return self.pass_to_l7(turn, &lane.parsed, slot);
+            }
             Step::Transport | Step::Icmp | Step::Decided => return self.decide_any(turn, packet, lane),
         };
         plain.unwrap_or_else(|| {
@@ -388,7 +408,7 @@ impl Pipeline {
         let verdict = match lane.step {
             Step::Decided => lane.verdict,
             Step::Icmp => self.icmp(turn, packet, lane),
-            Step::Plain | Step::Signal | Step::Opening | Step::Transport => {
+            Step::Plain | Step::Signal | Step::Opening | Step::L7 | Step::Transport => {
                 self.transport(turn, packet, lane)
             }
         };

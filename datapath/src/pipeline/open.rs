@@ -31,6 +31,9 @@ impl Pipeline {
         if let Some(&slot) = snapshot.vips.get(&(key.destination, key.protocol))
             && let Some(service) = snapshot.service(slot)
         {
+            if service.mode == Mode::L7 {
+                return self.pass_to_l7(turn, &lane.parsed, slot);
+            }
             self.counters.add(WorkerCounter::Misses, 1);
             return self.open(turn, packet, lane, slot, service);
         }
@@ -114,7 +117,7 @@ impl Pipeline {
         let opened = match service.mode {
             Mode::FullNat => self.open_full_nat(snapshot, lane.hash, entry, service, backend),
             Mode::Nat => self.open_nat(turn, lane.hash, entry, service, backend),
-            Mode::DsrMac => Ok(self.open_dsr(lane.hash, entry)),
+            Mode::DsrMac | Mode::L7 => Ok(self.open_dsr(lane.hash, entry)),
         };
         let entry = match opened {
             Ok(entry) => entry,

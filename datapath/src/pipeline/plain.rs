@@ -73,7 +73,7 @@ impl Pipeline {
         let client = End::new(entry.client_addr.v4_word(), entry.client_port.to_be());
         let local = match mode {
             Mode::FullNat => End::new(shortcuts.local(entry.local_addr)?, entry.local_port.to_be()),
-            Mode::Nat | Mode::DsrMac => client,
+            Mode::Nat | Mode::DsrMac | Mode::L7 => client,
         };
         let (from, to, next_hop) = match direction {
             Direction::Forward => ((client, target.vip), (local, target.endpoint), target.next_hop),

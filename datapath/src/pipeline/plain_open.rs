@@ -28,7 +28,7 @@ pub(super) struct Opening {
     shared_hash: u64,
     /// What answers are entered under, except with DSR.
     answer_hash: u64,
-    service: ServiceSlot,
+    pub(super) service: ServiceSlot,
     backend: BackendId,
     local_port: u16,
     local_addr: u8,
@@ -48,8 +48,8 @@ impl Pipeline {
                 if lane.plain.tcp_flags & tcp::RST != 0 {
                     self.table.prefetch_removal(lane.guess);
                 }
-            } else if self.offer(snapshot, &lane.plain, opening) {
-                lane.step = Step::Opening;
+            } else {
+                lane.step = self.offer(snapshot, &lane.plain, opening).unwrap_or(lane.step);
             }
         }
         for (lane, opening) in lanes.iter_mut().zip(&mut openings) {
@@ -64,21 +64,20 @@ impl Pipeline {
         self.openings = openings;
     }
 
-    /// Finds the service that the packet opens a flow of.
+    /// Finds the service that the packet opens a flow of, or that it goes to at layer 7.
     #[inline(always)]
-    fn offer(&self, snapshot: &Snapshot, plain: &Plain, opening: &mut Opening) -> bool {
-        let Some((slot, service)) = snapshot.shortcuts.offer(plain.destination, plain.protocol) else {
-            return false;
-        };
+    fn offer(&self, snapshot: &Snapshot, plain: &Plain, opening: &mut Opening) -> Option<Step> {
+        let (slot, service) = snapshot.shortcuts.offer(plain.destination, plain.protocol)?;
+        opening.service = slot;
         let opens = match (plain.protocol, service.mode) {
+            (_, Mode::L7) => return Some(Step::L7),
             (Protocol::Udp, _) => true,
             (Protocol::Tcp, Mode::DsrMac) => plain.tcp_flags & tcp::RST == 0,
             (Protocol::Tcp, _) => plain.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN,
         };
-        opening.service = slot;
         opening.shared_hash = FlowHasher::SHARED.hash_v4(plain.source, plain.destination, plain.protocol);
         service.maglev.prefetch(opening.shared_hash);
-        opens
+        opens.then_some(Step::Opening)
     }
 
     /// Picks backend and local port.
@@ -94,7 +93,7 @@ impl Pipeline {
         }
         opening.backend = BackendId { slot, epoch: target.epoch };
         let local = match target.mode {
-            None => return false,
+            None | Some(Mode::L7) => return false,
             Some(Mode::DsrMac) => return true,
             Some(Mode::Nat) => plain.source,
             Some(Mode::FullNat) => {
@@ -171,7 +170,7 @@ impl Pipeline {
         let (service, backend) = (opening.service.0, opening.backend.slot);
         self.counters.count_packet(Direction::Forward, service, backend, u64::from(plain.length));
         match mode {
-            Mode::DsrMac => pass_on_plain(frame, plain, &hop.link),
+            Mode::DsrMac | Mode::L7 => pass_on_plain(frame, plain, &hop.link),
             Mode::Nat => translate_plain(frame, plain, (plain.source, target.endpoint), &hop.link),
             Mode::FullNat => {
                 let local = End::new(shortcuts.local(opening.local_addr)?, opening.local_port.to_be());

@@ -78,6 +78,11 @@ impl Pipeline {
         self.unresolved.latest.take()
     }
 
+    /// Has the control thread hear of a neighbour that something could not be sent to.
+    pub(crate) fn miss(&mut self, addr: Addr, now: Time) {
+        self.unresolved.push(addr, now);
+    }
+
     /// Forgets expired flows among the next places of the table: as many as the time since the last call asks for.
     /// Flows of backends that are gone from the snapshot go as well, as nobody will hear of them again. TCP flows that
     /// are to be cut are, by segments in `originated` as far as there is room, so that silent ends hear of it too.
@@ -95,7 +100,8 @@ impl Pipeline {
             return;
         }
         self.sweep.last = now;
-        let mut turn = Turn::new(snapshot, now, pool, originated);
+        let mut nothing = Vec::new();
+        let mut turn = Turn::new(snapshot, now, pool, originated, &mut nothing);
         for id in self.table.places(self.sweep.next, due) {
             let Some(entry) = self.table.entry(id) else { continue };
             match snapshot.backend(entry.backend) {

@@ -54,7 +54,7 @@ pub(super) fn answer_key(
 ) -> Option<FlowKey> {
     let mut destination = entry.client();
     match service.mode {
-        Mode::DsrMac => return None,
+        Mode::DsrMac | Mode::L7 => return None,
         Mode::Nat => {}
         Mode::FullNat => {
             destination.addr = snapshot.local.address(entry.local_addr)?;

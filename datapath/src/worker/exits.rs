@@ -48,10 +48,20 @@ impl<Q: Queue> Exits<Q> {
     }
 
     #[inline]
-    pub(super) fn carry_out(&mut self, packet: Q::Packet, verdict: Verdict, counters: &mut Counters) {
+    pub(super) fn carry_out(
+        &mut self,
+        packet: Q::Packet,
+        verdict: Verdict,
+        counters: &mut Counters,
+        for_l7: &mut Vec<Q::Packet>,
+    ) {
         match verdict {
             Verdict::Transmit(port) => self.transmit(packet, port, counters),
             Verdict::Drop(reason) => counters.dropped(reason, 1),
+            Verdict::L7 => {
+                counters.add(WorkerCounter::ToL7, 1);
+                for_l7.push(packet);
+            }
             Verdict::HandOver(worker) => {
                 let inbox = self.inboxes.get(usize::from(worker.0));
                 let reason = DropReason::HandOverRingFull;

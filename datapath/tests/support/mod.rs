@@ -15,6 +15,7 @@ use evenkeel_datapath::hash::FlowHasher;
 use evenkeel_datapath::key::{Addr, Endpoint, Protocol};
 use evenkeel_datapath::maglev::{Candidate, Maglev};
 use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet};
+use evenkeel_datapath::parse::Parsed;
 use evenkeel_datapath::pipeline::{Origin, Outcome, Pipeline, PipelineConfig, Verdict};
 use evenkeel_datapath::snapshot::{
     Backend, BackendState, ChecksumOffload, LocalAddresses, MacAddress, Mode, PortId, PortInfo, Service,
@@ -134,6 +135,8 @@ pub struct Sent {
     pub verdict: Verdict,
     pub packet: HeapPacket,
     pub originated: Vec<(HeapPacket, PortId)>,
+    /// What was read of it, if it goes to layer 7.
+    pub parsed: Option<Parsed>,
 }
 
 impl Rig {
@@ -175,6 +178,7 @@ impl Rig {
             verdict: self.outcome.verdicts[0],
             packet,
             originated: self.outcome.originated.drain(..).collect(),
+            parsed: self.outcome.parsed.first().copied(),
         }
     }
 
