@@ -2,11 +2,16 @@
 
 mod anything;
 mod attacks;
+mod closing;
+mod floods;
+mod handshake;
 mod pair;
+mod path;
 mod peer;
 mod sending;
 mod sizes;
 mod states;
+mod timestamps;
 mod transfer;
 
 impl crate::Stack<crate::HeapBuf> {
