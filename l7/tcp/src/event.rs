@@ -34,7 +34,7 @@ pub enum Event {
     Writable(ConnectionId),
     /// Urgent data was announced (RFC 9293, section 3.8.5): `Stack::urgent` says where it ends.
     Urgent(ConnectionId),
-    /// Timeouts suggest that the other end is out of reach; still trying (RFC 9293, section 3.8.3, R1).
+    /// Timeouts (RFC 9293, section 3.8.3, R1) or ICMP errors (section 3.9.2.2) suggest that the other end is out of reach; still trying.
     Struggling(ConnectionId),
     /// The connection is over. What was received in order can still be read; then it wants to be
     /// released.

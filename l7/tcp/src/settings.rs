@@ -67,7 +67,8 @@ pub struct Settings {
     pub user_timeout: Option<Duration>,
     /// Retransmissions of the same data before a connection is given up.
     pub retries: u8,
-    /// Retransmissions of a SYN, or of the answer to one, before it is given up.
+    /// Retransmissions of a SYN, or of the answer to one, before it is given up: seven take 183 seconds (RFC 9293, MUST-23: three minutes
+    /// at least).
     pub syn_retries: u8,
     /// The least retransmission timeout: 200 ms towards clients.
     pub min_rto: Duration,
@@ -97,7 +98,7 @@ impl Default for Settings {
             keepalive: None,
             user_timeout: None,
             retries: 15,
-            syn_retries: 6,
+            syn_retries: 7,
             min_rto: Duration::from_millis(200),
             delayed_ack_margin: Duration::ZERO,
             congestion: Congestion::Cubic,

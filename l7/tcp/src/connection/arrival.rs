@@ -38,10 +38,7 @@ impl<B: Buf> Connection<B> {
         let flags = segment.flags;
         // First: the timestamp (RFC 7323, section 5.3, R1), then the sequence number.
         if !self.timestamp_is_new(segment, now) {
-            if !flags.contains(Flags::RST) {
-                shared.counters.count(Counter::PawsEstab);
-                self.answer_unacceptable(segment, now, shared);
-            }
+            self.refuse_timestamp(segment, now, shared);
             return;
         }
         if !self.is_acceptable(segment) {
@@ -92,10 +89,24 @@ impl<B: Buf> Connection<B> {
                 let behind = self.timestamp_recent.wrapping_sub(timestamps.value);
                 behind == 0
                     || behind >= 1 << 31
+                    // RFC 7323, section 5.2: a reset MUST NOT be subjected to this.
+                    || segment.flags.contains(Flags::RST)
                     || now.wrapping_millis().wrapping_sub(self.heard_ms) > TIMESTAMP_OUTDATED_MS
             }
-            // RFC 7323, section 3.2: a segment without the option SHOULD be dropped; a reset comes without it.
-            None => segment.flags.contains(Flags::RST),
+            // RFC 7323, section 3.2: what lacks the option SHOULD be dropped. A reset may, and a SYN is that of another connection.
+            None => segment.flags.intersects(Flags::RST | Flags::SYN),
+        }
+    }
+
+    /// RFC 7323, section 5.3, R1: what is older than what came before is answered; what lacks the option is not (section 3.2).
+    #[cold]
+    fn refuse_timestamp(&mut self, segment: &Segment, now: Time, shared: &mut Shared<B>) {
+        shared.counters.count(Counter::PawsEstab);
+        if segment.flags.contains(Flags::SYN) {
+            shared.counters.count(Counter::SynChallenge);
+            self.challenge(now, shared);
+        } else if segment.options.timestamps.is_some() {
+            self.answer_unacceptable(segment, now, shared);
         }
     }
 
@@ -116,12 +127,10 @@ impl<B: Buf> Connection<B> {
         let next = self.receive_next();
         let window = self.window.end().octets_after(next);
         let length = segment.sequence_length();
-        if segment.sequence == next {
-            // Also with a window of zero: acknowledgements, resets and urgent pointers are taken (section 3.10.7.4), and of data as much
-            // as fits, which is nothing.
-            return length == 0 || window > 0;
-        }
-        segment.sequence.lies_in(next, window)
+        // Also with a window of zero: acknowledgements, resets and urgent pointers are taken (MUST-66), and of data as much as fits, which
+        // is nothing.
+        segment.sequence == next
+            || segment.sequence.lies_in(next, window)
             || length > 0 && (segment.sequence + (length - 1)).lies_in(next, window)
             // With a window of zero, or right at its end, a bare acknowledgement that comes behind what is missing is of use.
             || length == 0 && segment.sequence - next == window && !segment.flags.intersects(Flags::RST | Flags::SYN)
@@ -135,8 +144,13 @@ impl<B: Buf> Connection<B> {
         }
         if flags.contains(Flags::SYN) {
             if self.state == State::SynReceived && segment.sequence + 1 == self.receive_next() {
-                // The other side has not heard the answer to its SYN: it gets it again.
-                self.bits.set(Bits::SYN_DUE);
+                if flags.contains(Flags::ACK) && self.is_answered_across(segment) {
+                    self.complete_handshake(segment, now, shared);
+                    self.bits.set(Bits::ACK_NOW);
+                } else {
+                    // The other side has not heard the answer to its SYN: it gets it again.
+                    self.bits.set(Bits::SYN_DUE);
+                }
                 return;
             }
             shared.counters.count(Counter::SynChallenge);
@@ -165,6 +179,12 @@ impl<B: Buf> Connection<B> {
             self.heard_ms = now.wrapping_millis();
         }
         self.answer_unacceptable(segment, now, shared);
+    }
+
+    /// True if both sides have opened at the same time, and this is the other one's answer: it lies before the window, since its
+    /// SYN was here before (RFC 9293, section 3.5, figure 8).
+    fn is_answered_across(&self, segment: &Segment) -> bool {
+        !self.bits.has(Bits::PASSIVE) && segment.acknowledgement == self.unacknowledged + 1
     }
 
     /// An acknowledgement for what is not acceptable. Data is always answered, since its sender waits for it; what could be the answer to
@@ -208,17 +228,24 @@ impl<B: Buf> Connection<B> {
         }
         if self.state != State::SynReceived {
             shared.counters.count(Counter::EstabResets);
+        } else if !self.bits.has(Bits::PASSIVE) {
+            shared.counters.count(Counter::AttemptFails);
         }
-        // After both FINs a reset takes nothing from anybody (CLOSING, LAST-ACK).
-        let was_over = matches!(self.state, State::Closing | State::LastAck);
-        self.end(if was_over { Ending::Closed } else { Ending::Reset }, shared);
+        let ending = match self.state {
+            // After both FINs a reset takes nothing from anybody.
+            State::Closing | State::LastAck => Ending::Closed,
+            // It was opened from here, at the same time as from the other side.
+            State::SynReceived if !self.bits.has(Bits::PASSIVE) => Ending::Refused,
+            _ => Ending::Reset,
+        };
+        self.end(ending, shared);
     }
 
     /// SYN-RECEIVED: the acknowledgement of this side's SYN establishes the connection, any other is refused. False if the segment is
     /// not to be looked at any further.
     fn complete_handshake(&mut self, segment: &Segment, now: Time, shared: &mut Shared<B>) -> bool {
         if segment.acknowledgement != self.unacknowledged + 1 {
-            shared.reset(&self.tuple, segment.acknowledgement, None, now);
+            shared.reset(&self.tuple, segment, now);
             return false;
         }
         if self.bits.has(Bits::PASSIVE) && !shared.may_be_accepted(self.listener_or_urgent) {
@@ -229,7 +256,9 @@ impl<B: Buf> Connection<B> {
         }
         self.unacknowledged += 1;
         self.establish(now, shared);
-        self.send_window = u32::from(segment.window) << self.send_shift;
+        // The window beside a SYN is not scaled (RFC 7323, section 2.2).
+        let shift = if segment.flags.contains(Flags::SYN) { 0 } else { self.send_shift };
+        self.send_window = u32::from(segment.window) << shift;
         self.largest_window = self.send_window;
         self.window_sequence = segment.sequence;
         if self.bits.has(Bits::PASSIVE) {

@@ -2,7 +2,7 @@
 
 use super::{Alarm, Bits, Connection, State};
 use crate::event::kind;
-use crate::segment::{Flags, Segment};
+use crate::segment::{Flags, Options, Segment};
 use crate::stack::Shared;
 use crate::{Buf, Ending, Time};
 
@@ -40,13 +40,14 @@ impl<B: Buf> Connection<B> {
     }
 
     /// The reset that tells the other side of an abort (RFC 9293, section 3.10.5).
-    pub(crate) fn reset_segment(&self) -> Segment {
+    pub(crate) fn reset_segment(&self, now: Time) -> Segment {
         Segment {
             source_port: self.tuple.local.port,
             destination_port: self.tuple.remote.port,
             sequence: self.send_next,
             acknowledgement: self.receive_next(),
             flags: Flags::RST | Flags::ACK,
+            options: Options { timestamps: self.timestamps(now), ..Options::NONE },
             ..Segment::default()
         }
     }
@@ -59,8 +60,8 @@ impl<B: Buf> Connection<B> {
     /// Ends the connection with a reset.
     pub(crate) fn abort(&mut self, ending: Ending, now: Time, shared: &mut Shared<B>) {
         if self.owes_reset() {
-            let segment = self.reset_segment();
-            shared.send_reset(&self.tuple, segment, now);
+            let segment = self.reset_segment(now);
+            shared.send_reset(&self.tuple, segment);
         }
         self.end(ending, shared);
     }

@@ -179,15 +179,19 @@ impl<B: Buf> Connection<B> {
 
     /// The options that segments carry now.
     fn options(&mut self, now: Time, shared: &mut Shared<B>) -> Options {
-        let mut options = Options::NONE;
-        if self.bits.has(Bits::TIMESTAMPS) {
-            options.timestamps = Some(Timestamps { value: self.timestamp(now), echo: self.timestamp_recent });
-        }
+        let mut options = Options { timestamps: self.timestamps(now), ..Options::NONE };
         if self.bits.has(Bits::SACK) {
             let most = if self.bits.has(Bits::TIMESTAMPS) { 3 } else { 4 };
             options.sack = self.assembler.sack_blocks(most, &mut shared.spares);
         }
         options
+    }
+
+    /// What goes with each segment, and SHOULD go with a reset, too (RFC 7323, section 3.2).
+    #[inline]
+    pub(super) fn timestamps(&self, now: Time) -> Option<Timestamps> {
+        let stamps = Timestamps { value: self.timestamp(now), echo: self.timestamp_recent };
+        self.bits.has(Bits::TIMESTAMPS).then_some(stamps)
     }
 
     #[inline]

@@ -66,6 +66,9 @@ impl<B: Buf> Connection<B> {
                 }
             }
             Inserted::OutOfOrder => shared.counters.count(Counter::OfoQueue),
+            Inserted::Refused if self.window.size(self.receive_next()) == 0 => {
+                shared.counters.count(Counter::ZeroWindowDrop);
+            }
             Inserted::Refused => shared.counters.count(Counter::OfoDrop),
             Inserted::Duplicate | Inserted::Nothing => {}
         }

@@ -80,7 +80,13 @@ impl<B: Buf> Connection<B> {
             let waited = now.wrapping_millis().wrapping_sub(self.progress);
             return u128::from(waited) >= limit.as_millis();
         }
-        times > settings.retries
+        times > settings.retries && !self.is_withheld(now)
+    }
+
+    /// The other side has taken its window back from what is in flight, and answers: that is no failure (SHLD-17; MUST-37).
+    fn is_withheld(&self, now: Time) -> bool {
+        let silent_ms = now.wrapping_millis().wrapping_sub(self.heard_ms);
+        self.send_window == 0 && Duration::from_millis(silent_ms.into()) < 2 * LONGEST_BACKOFF
     }
 
     fn give_up(&mut self, shared: &mut Shared<B>) {

@@ -105,6 +105,7 @@ impl Recovery {
         if syn_was_retransmitted {
             // RFC 5681, section 3.1: the network is not to be trusted with more.
             self.congestion.set_window(u32::from(self.mss));
+            self.rtt.doubt();
         }
         self.idle_since = now.wrapping_millis();
     }

@@ -12,6 +12,9 @@ pub(super) const LONGEST: Micros = 60_000_000;
 /// The timeout before anything was measured (RFC 6298, section 2.1).
 pub(super) const INITIAL: Micros = 1_000_000;
 
+/// The same after a SYN that was sent more than once, and so measured nothing (RFC 6298, section 5.7).
+const DOUBTED: Micros = 3_000_000;
+
 /// For how long a minimum of the round-trip time is believed: routes change.
 const MINIMUM_LIFETIME_SECONDS: u16 = 300;
 
@@ -53,6 +56,8 @@ pub struct RttEstimator {
     ack_delay: u16,
     /// Timeouts in a row.
     backoff: u8,
+    /// The SYN went out more than once.
+    is_doubted: bool,
 }
 
 const _: () = assert!(size_of::<RttEstimator>() <= 20);
@@ -70,7 +75,13 @@ impl RttEstimator {
             margin: tenths(policy.minimum),
             ack_delay: tenths(policy.ack_delay),
             backoff: 0,
+            is_doubted: false,
         }
+    }
+
+    /// The SYN went out more than once: until something is measured, the path is taken for a slow one.
+    pub(super) fn doubt(&mut self) {
+        self.is_doubted = true;
     }
 
     /// One measurement, of which there are about `samples` in a window: each counts the less for it (RFC 7323, appendix G).
@@ -145,7 +156,7 @@ impl RttEstimator {
         // RFC 6298, section 2.3. The floor is one of the margin and not of the whole: with a floor of the whole, a path
         // of just that round-trip time would have no margin for a delayed acknowledgement.
         let base = if self.smoothed == 0 {
-            INITIAL.max(margin)
+            if self.is_doubted { DOUBTED } else { INITIAL }.max(margin)
         } else {
             (self.smoothed >> FRACTION) + (self.variation >> (FRACTION - 2)).max(margin)
         };

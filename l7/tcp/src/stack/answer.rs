@@ -5,7 +5,7 @@ use super::table::Reference;
 use super::time_wait::Departed;
 use crate::counters::Counter;
 use crate::segment::{Flags, Options, Segment, Timestamps};
-use crate::{Buf, Tuple};
+use crate::{Buf, Endpoint, SequenceNumber, Tuple};
 
 /// What a stack does with a SYN that meets a record in TIME-WAIT.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,37 +14,43 @@ enum Reuse {
     No,
 }
 
-/// Whether a SYN may begin a new connection: its timestamp or its sequence number is later than all that the old one sent
-/// (RFC 9293, section 3.6.1, MAY-2; RFC 6191).
-fn reuse(departed: &Departed, syn: &Segment) -> Reuse {
+/// Whether a SYN may begin a new connection, which has `timestamps` if these would be in use: they or its sequence number are later
+/// than all that the old one sent (RFC 9293, section 3.6.1, MAY-2; RFC 6191, section 2).
+fn reuse(departed: &Departed, syn: &Segment, timestamps: Option<Timestamps>) -> Reuse {
     let newer_sequence = syn.sequence.follows(departed.receive_next);
-    let may = match (departed.timestamp, syn.options.timestamps) {
+    let may = match (departed.timestamp, timestamps) {
         (Some(last), Some(now)) => {
             let ahead = now.value.wrapping_sub(last);
             ahead != 0 && ahead < 1 << 31 || ahead == 0 && newer_sequence
         }
-        _ => newer_sequence,
+        // Whatever is left of the old one has none, and is dropped for that.
+        (None, Some(_)) => true,
+        (_, None) => newer_sequence,
     };
     if may { Reuse::Yes } else { Reuse::No }
 }
 
 impl<B: Buf> Stack<B> {
-    /// A segment arrives in TIME-WAIT (RFC 9293, section 3.10.7.4). True if it is a SYN that may open a new connection: the record is gone.
-    pub(super) fn arrive_in_time_wait(&mut self, place: u32, hash: u32, segment: &Segment) -> bool {
-        let Some(departed) = self.time_wait.at(place) else { return false };
+    /// A segment arrives in TIME-WAIT (RFC 9293, section 3.10.7.4). If it is a SYN that may open a new connection, the record is gone, and
+    /// what the new one sends has to come after the number that is returned.
+    pub(super) fn arrive_in_time_wait(
+        &mut self,
+        place: u32,
+        hash: u32,
+        segment: &Segment,
+    ) -> Option<SequenceNumber> {
+        let departed = self.time_wait.at(place)?;
         let flags = segment.flags;
         if flags.contains(Flags::RST) {
             // RFC 1337: a reset must not end TIME-WAIT before its time.
-            return false;
+            return None;
         }
-        if flags.contains(Flags::SYN)
-            && !flags.contains(Flags::ACK)
-            && reuse(&departed, segment) == Reuse::Yes
-        {
-            self.time_wait.forget(place);
-            self.table.remove(hash, Reference::TimeWait(place));
-            self.shared.counters.count(Counter::TimeWaitRecycled);
-            return true;
+        if flags.contains(Flags::SYN) && !flags.contains(Flags::ACK) {
+            let timestamps = segment.options.timestamps.filter(|_| self.stamps_at(departed.tuple.local));
+            if reuse(&departed, segment, timestamps) == Reuse::Yes {
+                self.recycle(place, hash);
+                return Some(departed.send_next);
+            }
         }
         let is_old = match (departed.timestamp, segment.options.timestamps) {
             (Some(last), Some(now)) => (1..1 << 31).contains(&last.wrapping_sub(now.value)),
@@ -65,13 +71,27 @@ impl<B: Buf> Stack<B> {
                 None => self.table.remove(hash, Reference::TimeWait(place)),
             }
             self.answer_departed(&departed);
-            return false;
+            return None;
         }
         // All else is not acceptable, and is answered; pure acknowledgements are not, or two sides in TIME-WAIT might talk for ever.
         if segment.sequence_length() > 0 && self.shared.may_challenge(self.now) {
             self.answer_departed(&departed);
         }
-        false
+        None
+    }
+
+    /// Forgets a record before its time, since a new connection takes its place.
+    pub(super) fn recycle(&mut self, place: u32, hash: u32) {
+        self.time_wait.forget(place);
+        self.table.remove(hash, Reference::TimeWait(place));
+        self.shared.counters.count(Counter::TimeWaitRecycled);
+    }
+
+    /// True if the listener of this endpoint uses timestamps with who offers them.
+    fn stamps_at(&self, at: Endpoint) -> bool {
+        let number = self.shared.listeners.for_endpoint(at);
+        let listener = number.and_then(|number| self.shared.listeners.at(number));
+        listener.is_some_and(|listener| self.shared.settings(listener.profile).timestamps)
     }
 
     /// The acknowledgement that a connection in TIME-WAIT sends.
@@ -104,15 +124,8 @@ impl<B: Buf> Stack<B> {
 
     /// A segment that belongs to nothing (RFC 9293, section 3.10.7.1).
     pub(super) fn arrive_in_closed(&mut self, tuple: &Tuple, segment: &Segment) {
-        if segment.flags.contains(Flags::RST) {
-            return;
-        }
-        let now = self.now;
-        if segment.flags.contains(Flags::ACK) {
-            self.shared.reset(tuple, segment.acknowledgement, None, now);
-        } else {
-            let end = segment.sequence + segment.sequence_length();
-            self.shared.reset(tuple, Default::default(), Some(end), now);
+        if !segment.flags.contains(Flags::RST) {
+            self.shared.reset(tuple, segment, self.now);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::connection::Bits;
 use crate::counters::Counter;
 use crate::packet::Incoming;
 use crate::segment::{Flags, Segment};
-use crate::{Buf, Checksums, Endpoint, Time, Tuple};
+use crate::{Buf, Checksums, Endpoint, SequenceNumber, Time, Tuple};
 
 impl<B: Buf> Stack<B> {
     /// Takes a segment.
@@ -46,11 +46,11 @@ impl<B: Buf> Stack<B> {
                 self.arrive_at_connection(index, hash, &tuple, &segment, packet.segment);
             }
             Some(Reference::TimeWait(place)) => {
-                if self.arrive_in_time_wait(place, hash, &segment) {
-                    self.arrive_at_listener(&tuple, hash, &segment, packet.segment);
+                if let Some(last) = self.arrive_in_time_wait(place, hash, &segment) {
+                    self.arrive_at_listener(&tuple, hash, &segment, packet.segment, Some(last));
                 }
             }
-            None => self.arrive_at_listener(&tuple, hash, &segment, packet.segment),
+            None => self.arrive_at_listener(&tuple, hash, &segment, packet.segment, None),
         }
     }
 
@@ -67,8 +67,15 @@ impl<B: Buf> Stack<B> {
         self.settle(index);
     }
 
-    /// RFC 9293, section 3.10.7.2.
-    fn arrive_at_listener(&mut self, tuple: &Tuple, hash: u32, segment: &Segment, packet: B) {
+    /// RFC 9293, section 3.10.7.2. `last`: where an earlier connection of these endpoints came to its end, if it is known.
+    fn arrive_at_listener(
+        &mut self,
+        tuple: &Tuple,
+        hash: u32,
+        segment: &Segment,
+        packet: B,
+        last: Option<SequenceNumber>,
+    ) {
         let listener = self.shared.listeners.for_endpoint(tuple.local);
         let is_sane =
             tuple.remote.addr.is_unicast() && tuple.remote.port != 0 && tuple.local.addr.is_unicast();
@@ -89,7 +96,7 @@ impl<B: Buf> Stack<B> {
                 self.arrive_in_closed(tuple, segment);
             }
         } else if flags.contains(Flags::SYN) {
-            self.open_by_syn(listener, tuple, hash, segment);
+            self.open_by_syn(listener, tuple, hash, segment, last);
         }
     }
 

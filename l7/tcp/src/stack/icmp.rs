@@ -4,6 +4,7 @@ use super::Stack;
 use super::table::Reference;
 use crate::connection::{Bits, State};
 use crate::counters::Counter;
+use crate::event::kind;
 use crate::packet::IcmpError;
 use crate::{Buf, Ending, SequenceNumber, Time, Tuple};
 
@@ -40,9 +41,10 @@ impl<B: Buf> Stack<B> {
                 self.shared.counters.count(Counter::AttemptFails);
                 connection.end(Ending::Unreachable, &mut self.shared);
             }
-            // Soft errors pass; should they not, timeouts end the connection (MUST-56).
+            // Soft errors pass; should they not, timeouts end the connection (MUST-56). The application is told (SHLD-25).
             IcmpError::Refused | IcmpError::Unreachable => {
                 self.shared.counters.count(Counter::LockDroppedIcmps);
+                connection.tell(kind::STRUGGLING);
             }
         }
         self.settle(index);

@@ -9,6 +9,11 @@ use crate::segment::Segment;
 use crate::send_buffer::SendBuffer;
 use crate::{Buf, ConnectError, ConnectionId, SequenceNumber, Settings, Time, Tuple};
 
+/// How long a connection has to have been in TIME-WAIT until this side may open another one in its place.
+const LEAST_AGE_MS: u32 = 1_000;
+/// How far behind the last number of an earlier connection a new one begins: further than a window without a scale.
+const INITIAL_DISTANCE: u32 = (1 << 16) + 1;
+
 impl<B: Buf> Stack<B> {
     /// Opens a connection (RFC 9293, section 3.10.1). [`Event::Connected`](crate::Event::Connected) says when it is open; octets
     /// may be given to it before that.
@@ -27,14 +32,23 @@ impl<B: Buf> Stack<B> {
             return Err(ConnectError::Unusable);
         }
         let hash = self.hasher.hash(&tuple);
-        match self.find(&tuple, hash) {
-            Some(Reference::Connection(_)) => return Err(ConnectError::InUse),
-            // Nothing is known of how far the other side's clock has come, so only its timestamps could protect it.
-            Some(Reference::TimeWait(_)) => return Err(ConnectError::InUse),
-            None => {}
+        let found = self.find(&tuple, hash);
+        if matches!(found, Some(Reference::Connection(_))) {
+            return Err(ConnectError::InUse);
         }
         let profile = self.shared.profile(settings).ok_or(ConnectError::TooMany)?;
-        let initial = self.initial.isn(&tuple, self.now);
+        if self.connections.is_full() {
+            return Err(ConnectError::TooMany);
+        }
+        let last = match found {
+            Some(Reference::TimeWait(place)) => {
+                let last = self.may_follow(place, settings).ok_or(ConnectError::InUse)?;
+                self.recycle(place, hash);
+                Some(last)
+            }
+            _ => None,
+        };
+        let initial = self.initial_after(last, &tuple);
         let mut connection = self.connection(tuple, profile, initial, State::SynSent);
         connection.bits.set(Bits::ACCEPTED);
         connection.start_handshake(self.now);
@@ -43,6 +57,30 @@ impl<B: Buf> Stack<B> {
         self.shared.counters.count(Counter::ActiveOpens);
         self.settle(id.index);
         Ok(id)
+    }
+
+    /// Whether a connection may be opened where one is remembered in TIME-WAIT, and after which number it has to begin.
+    ///
+    /// RFC 6191 has it for SYNs that come; for one that goes it is safe on the same grounds: timestamps of both sides go on from one
+    /// connection to the next, so that either takes nothing of the old one for the new one's. No clock is so coarse that it would not have
+    /// moved on in a second (RFC 7323, section 5.4). If the other side still waits for the last acknowledgement, its answer is one that
+    /// this side resets.
+    fn may_follow(&self, place: u32, settings: &Settings) -> Option<SequenceNumber> {
+        let departed = self.time_wait.at(place)?;
+        let is_safe = departed.timestamp.is_some()
+            && settings.timestamps
+            && self.time_wait.age_ms(place, self.now) >= LEAST_AGE_MS;
+        is_safe.then_some(departed.send_next)
+    }
+
+    /// An initial sequence number that comes after all that an earlier connection of these endpoints has used, if that is known (RFC 9293,
+    /// section 3.6.1, MAY-2: the clock alone does not see to that, if that one sent faster than it ticks).
+    fn initial_after(&self, last: Option<SequenceNumber>, tuple: &Tuple) -> SequenceNumber {
+        let initial = self.initial.isn(tuple, self.now);
+        match last {
+            Some(last) if !initial.follows(last) => last + INITIAL_DISTANCE,
+            _ => initial,
+        }
     }
 
     /// What is known of `tuple`.
@@ -107,8 +145,15 @@ impl<B: Buf> Stack<B> {
         }
     }
 
-    /// A SYN for a listener (RFC 9293, section 3.10.7.2, third).
-    pub(super) fn open_by_syn(&mut self, number: u32, tuple: &Tuple, hash: u32, syn: &Segment) {
+    /// A SYN for a listener (RFC 9293, section 3.10.7.2, third). `last`: where an earlier connection of these endpoints came to its end.
+    pub(super) fn open_by_syn(
+        &mut self,
+        number: u32,
+        tuple: &Tuple,
+        hash: u32,
+        syn: &Segment,
+        last: Option<SequenceNumber>,
+    ) {
         let Some(listener) = self.shared.listeners.at(number) else { return };
         if !listener.has_room() {
             // The other side tries again; by then some may have been accepted.
@@ -122,7 +167,7 @@ impl<B: Buf> Stack<B> {
             return;
         }
         let profile = listener.profile;
-        let initial = self.initial.isn(tuple, self.now);
+        let initial = self.initial_after(last, tuple);
         let mut connection = self.connection(*tuple, profile, initial, State::SynReceived);
         connection.receive_syn(syn, number, self.now, &self.shared);
         connection.start_handshake(self.now);

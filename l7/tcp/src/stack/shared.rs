@@ -8,7 +8,7 @@ use super::pace::Pace;
 use crate::congestion::Algorithm;
 use crate::counters::{Counter, Counters};
 use crate::recovery::{FlightPool, Recovery, Retransmission, RtoPolicy};
-use crate::segment::{Flags, Segment};
+use crate::segment::{Flags, Options, Segment, Timestamps};
 use crate::{Buf, Config, Congestion, SequenceNumber, Settings, Spares, Time, Tuple};
 
 /// Answers without a connection that wait to be sent, at most: more are forgotten, as a network might lose them.
@@ -130,33 +130,30 @@ impl<B: Buf> Shared<B> {
     }
 
     /// The reset that answers a segment which fits nothing (RFC 9293, section 3.5.2): either with the number that was acknowledged, or
-    /// acknowledging what came.
-    pub(crate) fn reset(
-        &mut self,
-        tuple: &Tuple,
-        sequence: SequenceNumber,
-        acknowledgement: Option<SequenceNumber>,
-        now: Time,
-    ) {
-        let flags = if acknowledgement.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
+    /// acknowledging what came; its timestamp goes back with it (RFC 7323, section 5.2).
+    pub(crate) fn reset(&mut self, tuple: &Tuple, cause: &Segment, now: Time) {
+        let acknowledges = cause.flags.contains(Flags::ACK);
+        let end = cause.sequence + cause.sequence_length();
+        let timestamps = cause.options.timestamps.map(|theirs| Timestamps { value: 0, echo: theirs.value });
         let segment = Segment {
             source_port: tuple.local.port,
             destination_port: tuple.remote.port,
-            sequence,
-            acknowledgement: acknowledgement.unwrap_or_default(),
-            flags,
+            sequence: if acknowledges { cause.acknowledgement } else { SequenceNumber(0) },
+            acknowledgement: if acknowledges { SequenceNumber(0) } else { end },
+            flags: if acknowledges { Flags::RST } else { Flags::RST | Flags::ACK },
+            options: Options { timestamps, ..Options::NONE },
             ..Segment::default()
         };
         let random = &mut self.random;
         if self.resets.allows(now, || next_random(random)) {
-            self.send_reset(tuple, segment, now);
+            self.send_reset(tuple, segment);
         } else {
             self.counters.count(Counter::AckSkipped);
         }
     }
 
     /// Sends a reset of a connection's own.
-    pub(crate) fn send_reset(&mut self, tuple: &Tuple, segment: Segment, _now: Time) {
+    pub(crate) fn send_reset(&mut self, tuple: &Tuple, segment: Segment) {
         self.counters.count(Counter::OutRsts);
         self.answer(tuple, segment);
     }

@@ -20,4 +20,9 @@ impl crate::Stack<crate::HeapBuf> {
         let connection = self.connections.named(id)?;
         Some((connection.receive_next(), connection.unacknowledged))
     }
+
+    /// SND.NXT of the only connection in TIME-WAIT.
+    fn last_number_of_time_wait(&self) -> crate::SequenceNumber {
+        self.time_wait.at(0).expect("there is one").send_next
+    }
 }

@@ -122,6 +122,12 @@ impl TimeWait {
         })
     }
 
+    /// For how long the record at `place` has been there.
+    pub(crate) fn age_ms(&self, place: u32, now: Time) -> u32 {
+        let made = self.expires_at(place).wrapping_sub(self.wait_ms);
+        now.wrapping_millis().wrapping_sub(made)
+    }
+
     /// Forgets the record at `place`.
     pub(crate) fn forget(&mut self, place: u32) {
         if let Some(record) = self.ring.get_mut(place as usize) {

@@ -20,7 +20,7 @@ impl<B: Buf> Connection<B> {
         let acknowledges = flags.contains(Flags::ACK);
         if acknowledges && segment.acknowledgement != self.unacknowledged + 1 {
             if !flags.contains(Flags::RST) {
-                shared.reset(&self.tuple, segment.acknowledgement, None, now);
+                shared.reset(&self.tuple, segment, now);
             }
             return;
         }
@@ -42,6 +42,8 @@ impl<B: Buf> Connection<B> {
             self.state = State::SynReceived;
             self.attempts = 0;
             self.start_handshake(now);
+            // Which of them is answered, nobody will know: no round trip is to be measured by it.
+            self.progress = 0;
             return;
         }
         self.unacknowledged += 1;

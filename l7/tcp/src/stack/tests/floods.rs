@@ -166,3 +166,14 @@ fn what_is_no_segment_is_counted_and_forgotten() {
     assert_eq!(peer.stack.counters().value(Counter::InErrs), 4);
     peer.silence();
 }
+
+#[test]
+fn a_cookie_for_a_syn_without_an_mss_stands_for_the_default() {
+    // MUST-15, also where nothing is remembered.
+    let settings = Settings { no_delay: true, ..Settings::default() };
+    let mut peer = Peer::listening(&ListenerConfig { syn_queue: 0, settings, ..ListenerConfig::default() });
+    let id = peer.connect(NONE);
+    assert_eq!(peer.stack.counters().value(Counter::SyncookiesRecv), 1);
+    peer.stack.send(id, HeapBuf::from(vec![0; 5_000])).unwrap();
+    assert_eq!(peer.take().iter().map(|sent| sent.payload.len()).max(), Some(536));
+}

@@ -1,8 +1,9 @@
 //! How connections begin (RFC 9293, section 3.5).
 
+use super::pair::{self, Pair};
 use super::peer::{ACK, FIN, LOCAL, Peer, REMOTE, RST, SYN, TUPLE, mss};
 use crate::segment::Options;
-use crate::{Counter, Ending, Event, ListenerConfig, Settings, State};
+use crate::{Counter, Ending, Event, HeapBuf, ListenerConfig, Settings, State, Time};
 
 const NONE: Options = Options::NONE;
 
@@ -104,4 +105,80 @@ fn endpoints_that_are_nobodys_cannot_be_opened() {
     }
     peer.stack.connect(peer.now, TUPLE, &Settings::default()).unwrap();
     assert_eq!(peer.stack.connect(peer.now, TUPLE, &Settings::default()), Err(crate::ConnectError::InUse));
+}
+
+#[test]
+fn two_stacks_that_open_at_the_same_time_have_one_connection_after_a_few_segments() {
+    // RFC 9293, section 3.5, figure 8.
+    let settings = Settings::default();
+    let (mut pair, client, server) = Pair::crossed(&settings);
+    pair.run(Time(0));
+    assert_eq!(pair.client.next_event(), Some(Event::Connected(client)));
+    assert_eq!(pair.server.next_event(), Some(Event::Connected(server)));
+    assert!(pair.sent <= 6, "{}", pair.sent);
+    pair.client.send(client, HeapBuf::from(b"there")).unwrap();
+    pair.server.send(server, HeapBuf::from(b"back")).unwrap();
+    pair.run(Time(0));
+    assert_eq!((pair.server.readable(server), pair.client.readable(client)), (5, 4));
+    let scale = pair.client.info(client).unwrap().send_scale;
+    assert!(scale.is_some() && scale == pair.server.info(server).unwrap().send_scale);
+}
+
+#[test]
+fn syn_received_remembers_who_opened() {
+    // MUST-11: what was opened from here is refused, what came from a listener leaves as quietly as it came.
+    let (mut peer, id) = opening();
+    peer.put(SYN, 0, 0, &[], mss(1000));
+    peer.one();
+    peer.put(RST, 1, 0, &[], NONE);
+    assert_eq!(peer.events(), [Event::Closed(id, Ending::Refused)]);
+    assert_eq!(peer.stack.counters().value(Counter::AttemptFails), 1);
+}
+
+#[test]
+fn a_syn_is_sent_again_for_three_minutes() {
+    // MUST-22 and MUST-23.
+    let (mut peer, id) = opening();
+    let again = peer.wait_ms(180_000);
+    assert_eq!(peer.stack.state(id), Some(State::SynSent));
+    assert!(again.len() > 3 && again.iter().all(|sent| sent.flags == SYN), "{}", again.len());
+    peer.wait_ms(60_000);
+    assert_eq!(peer.events(), [Event::Closed(id, Ending::TimedOut)]);
+}
+
+#[test]
+fn after_a_syn_that_went_twice_the_first_timeout_is_three_seconds() {
+    // RFC 6298, section 5.7; and the window is of one segment (RFC 5681, section 3.1).
+    let settings = Settings { sack: false, ..Settings::default() };
+    for (delay, rto) in [(500, 1_500_000), (1_500, 3_000_000)] {
+        let mut peer = Peer::listening(&ListenerConfig::default());
+        let id = peer.stack.connect(peer.now, TUPLE, &settings).unwrap();
+        peer.wait_ms(delay);
+        peer.put(SYN | ACK, 0, 1, &[], mss(1000));
+        let info = peer.stack.info(id).unwrap();
+        assert_eq!((info.rto, info.congestion_window == 1_000), (rto, delay > 1_000), "{delay}");
+    }
+}
+
+#[test]
+fn a_connection_may_be_opened_where_one_is_in_time_wait_if_timestamps_keep_them_apart() {
+    // RFC 6191 for the side that opens: see Stack::connect.
+    for (stamped, waited_ms, is_opened) in [(true, 1_000, true), (true, 990, false), (false, 30_000, false)] {
+        let settings = Settings { timestamps: stamped, ..Settings::default() };
+        let (mut pair, client, server) = Pair::connected(&ListenerConfig::default(), &settings);
+        pair.client.release(client);
+        pair.run(Time(0));
+        pair.server.release(server);
+        pair.run(Time(0));
+        assert_eq!((pair.client.time_wait(), pair.server.connections()), (1, 0));
+        let before = pair.client.last_number_of_time_wait();
+        pair.run(pair.now.plus_millis(waited_ms));
+        let opened = pair.client.connect(pair.now, pair::TUPLE, &settings);
+        assert_eq!(opened.is_ok(), is_opened, "{stamped} {waited_ms}");
+        let Ok(id) = opened else { continue };
+        let initial = pair.client.numbers(id).unwrap().1;
+        assert!(initial.follows(before), "{initial:?} {before:?}");
+        pair.run(Time(0));
+        assert_eq!(pair.client.state(id), Some(State::Established));
+    }
 }

@@ -55,6 +55,14 @@ impl Pair {
         (pair, client, server)
     }
 
+    /// Both open a connection to the other at the same time.
+    pub(super) fn crossed(settings: &Settings) -> (Self, ConnectionId, ConnectionId) {
+        let mut pair = Self::new(&ListenerConfig::default());
+        let client = pair.client.connect(pair.now, TUPLE, settings).unwrap();
+        let server = pair.server.connect(pair.now, TUPLE.reversed(), settings).unwrap();
+        (pair, client, server)
+    }
+
     fn collect(&mut self) {
         let arrival = self.now.plus_micros(self.delay_micros);
         for stack in [&mut self.client, &mut self.server] {

@@ -1,7 +1,7 @@
 //! What the path carries: MSS, its options, and ICMP (RFC 9293, sections 3.7 and 3.9.2.2; RFC 1191; RFC 8201).
 
 use super::peer::{Peer, TUPLE};
-use crate::{HeapBuf, IcmpError, State};
+use crate::{Ending, Event, HeapBuf, IcmpError, ListenerConfig, Settings, State};
 
 #[test]
 fn icmp_is_believed_about_what_is_in_flight_and_ends_nothing() {
@@ -27,4 +27,29 @@ fn icmp_is_believed_about_what_is_in_flight_and_ends_nothing() {
     assert_eq!(mss(&peer), 512);
     peer.stack.icmp(now, &TUPLE, isn + 1, IcmpError::TooBig { mtu: 68 });
     assert_eq!(mss(&peer), 512);
+}
+
+#[test]
+fn the_application_hears_of_icmp_errors_that_end_nothing() {
+    // SHLD-25.
+    let (mut peer, id) = Peer::plain();
+    peer.stack.send(id, HeapBuf::from(b"data")).unwrap();
+    peer.take();
+    for error in [IcmpError::Unreachable, IcmpError::Refused] {
+        peer.stack.icmp(peer.now, &TUPLE, peer.isn + 1, error);
+        assert_eq!(peer.events(), [Event::Struggling(id)]);
+        assert_eq!(peer.stack.state(id), Some(State::Established));
+    }
+}
+
+#[test]
+fn a_hard_icmp_error_ends_what_is_being_opened_and_a_soft_one_does_not() {
+    // SHLD-26, MUST-56.
+    let mut peer = Peer::listening(&ListenerConfig::default());
+    let id = peer.stack.connect(peer.now, TUPLE, &Settings::default()).unwrap();
+    peer.one();
+    peer.stack.icmp(peer.now, &TUPLE, peer.isn, IcmpError::Unreachable);
+    assert_eq!((peer.events(), peer.stack.state(id)), (vec![Event::Struggling(id)], Some(State::SynSent)));
+    peer.stack.icmp(peer.now, &TUPLE, peer.isn, IcmpError::Refused);
+    assert_eq!(peer.events(), [Event::Closed(id, Ending::Unreachable)]);
 }

@@ -249,3 +249,29 @@ fn a_trace_shows_the_last_segments() {
     peer.stack.release(id);
     assert_eq!(peer.stack.steps(id).count(), 0);
 }
+
+#[test]
+fn a_window_that_is_taken_back_is_no_failure_while_the_other_side_answers() {
+    // MUST-34, SHLD-17: what is in flight lies beyond the new edge; it goes again, and nothing is given up.
+    let (mut peer, id) = with(&Settings { no_delay: true, retries: 3, ..Settings::default() });
+    peer.stack.send(id, HeapBuf::from(vec![0; 3_000])).unwrap();
+    assert_eq!(lengths(&mut peer), [1_000; 3]);
+    peer.window = 0;
+    for _ in 0..900 {
+        if !peer.wait_ms(1_000).is_empty() {
+            peer.put(ACK, 1, 1, b"", NONE);
+        }
+        assert_eq!(peer.stack.state(id), Some(State::Established));
+    }
+    // New data does not go beyond the edge (SHLD-15).
+    peer.stack.send(id, HeapBuf::from(vec![0; 1_000])).unwrap();
+    assert!(peer.wait_ms(100_000).iter().all(|sent| sent.sequence < 3_001));
+    peer.window = 60_000;
+    peer.put(ACK, 1, 3_001, b"", NONE);
+    assert_eq!(lengths(&mut peer), [1_000]);
+    // But when it falls silent, too, it is gone.
+    peer.window = 0;
+    peer.put(ACK, 1, 3_001, b"", NONE);
+    peer.wait_ms(900_000);
+    assert_eq!(peer.events().last(), Some(&Event::Closed(id, Ending::TimedOut)));
+}

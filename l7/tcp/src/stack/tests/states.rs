@@ -2,7 +2,7 @@
 
 use super::peer::{ACK, FIN, Peer, RST, SYN, mss};
 use crate::segment::{Flags, Options, Segment};
-use crate::{Ending, Event, HeapBuf, ListenerConfig, SendError, SequenceNumber, State};
+use crate::{Counter, Ending, Event, HeapBuf, ListenerConfig, SendError, SequenceNumber, Settings, State};
 
 const NONE: Options = Options::NONE;
 
@@ -115,4 +115,33 @@ fn what_lies_outside_of_the_window_is_acknowledged_and_dropped() {
     // What overlaps the window is trimmed.
     peer.put(ACK, 0u32.wrapping_sub(1), 1, b"xyabc", NONE);
     assert_eq!(peer.stack.read(id).flatten().copied().collect::<Vec<_>>(), b"abc");
+}
+
+#[test]
+fn acknowledgements_urgent_data_and_resets_are_taken_with_a_window_of_zero() {
+    // MUST-66; section 3.10.7.4, first: here with a probe of one octet, which is not taken.
+    let settings =
+        Settings { initial_window: 1_000, receive_buffer: 1_000, timestamps: false, ..Settings::default() };
+    let (mut peer, id) = Peer::open(&ListenerConfig { settings, ..ListenerConfig::default() }, mss(1000));
+    peer.stack.send(id, HeapBuf::from(b"answer")).unwrap();
+    peer.data(&[0; 1_000], 1);
+    assert_eq!(peer.take().last().map(|sent| sent.window), Some(0));
+    peer.events();
+    let probe = Segment {
+        source_port: 40_000,
+        destination_port: 80,
+        sequence: super::peer::PEER_ISN + 1_001,
+        acknowledgement: peer.isn + 7,
+        flags: ACK | Flags::URG,
+        window: 1_000,
+        urgent_pointer: 9,
+        ..Segment::default()
+    };
+    peer.put_segment(&probe, b"x");
+    assert_eq!(peer.one().acknowledgement, 1_001);
+    assert_eq!((peer.stack.unacknowledged(id), peer.stack.readable(id)), (0, 1_000));
+    assert_eq!(peer.events(), [Event::Urgent(id)]);
+    assert_eq!(peer.stack.counters().value(Counter::ZeroWindowDrop), 1);
+    peer.put(RST, 1_001, 0, &[], NONE);
+    assert_eq!(peer.stack.state(id), Some(State::Closed));
 }
