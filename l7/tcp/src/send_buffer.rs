@@ -146,6 +146,20 @@ impl<B: Buf> SendBuffer<B> {
         chunks.take_while(|chunk| range.end.reaches(chunk.end())).any(|chunk| chunk.mark)
     }
 
+    /// The last octet of all is urgent, if there is one (RFC 9293, section 3.8.5).
+    pub fn mark_urgent(&mut self) {
+        let end = self.end();
+        if let Some(queue) = &mut self.queue {
+            queue.urgent_end = end;
+        }
+    }
+
+    /// The number after the octet that was marked last; means nothing if none was since the buffer was empty.
+    #[must_use]
+    pub fn urgent_end(&self) -> Option<SequenceNumber> {
+        self.queue.as_ref().map(|queue| queue.urgent_end)
+    }
+
     /// Octets of memory that the buffers kept here take: a buffer that is shared counts wherever it is.
     #[must_use]
     #[inline]

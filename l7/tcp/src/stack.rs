@@ -16,6 +16,7 @@ mod memory;
 mod open;
 mod output;
 mod pace;
+mod profiles;
 mod settle;
 mod shared;
 mod slab;
@@ -56,6 +57,9 @@ pub struct Stack<B> {
     wheel: Wheel,
     /// Connections that may have something to send, each once.
     output: VecDeque<u32>,
+    /// Connections that may have to be woken earlier than the wheel knows, each once: it is told when all that happens at this time
+    /// has happened, since what sets a timer is often followed at once by what makes it needless.
+    unarmed: Vec<u32>,
     /// Connections that have something to say, each once.
     events: VecDeque<u32>,
     /// Listeners that have a connection to accept, and have not been told.
@@ -92,6 +96,7 @@ impl<B: Buf> Stack<B> {
             shared,
             wheel: Wheel::new(max_connections, now),
             output: VecDeque::new(),
+            unarmed: Vec::new(),
             events: VecDeque::new(),
             acceptable: VecDeque::new(),
             hasher,
@@ -132,16 +137,15 @@ impl<B: Buf> Stack<B> {
     /// When [`Stack::advance`] wants to be called, even if nothing happens until then.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let timers = self.wheel.next_deadline();
-        match (timers, self.time_wait.deadline(self.now)) {
-            (Some(timer), Some(record)) => Some(timer.min(record)),
-            (timer, record) => timer.or(record),
-        }
+        let unarmed = self.unarmed.iter().filter_map(|&index| self.unarmed_deadline(index)).min();
+        let timers = [self.wheel.next_deadline(), self.time_wait.deadline(self.now), unarmed];
+        timers.into_iter().flatten().min()
     }
 
     /// Does what has become due. One call does a bounded amount of work; if more is left, the deadline has passed afterwards.
     pub fn advance(&mut self, now: Time) {
         self.see(now);
+        self.arm();
         let mut work = TIMERS_AT_ONCE;
         while let Some(index) = self.wheel.expire(now, &mut work) {
             if let Some(connection) = self.connections.at_mut(index) {
@@ -158,6 +162,7 @@ impl<B: Buf> Stack<B> {
             let hash = self.hasher.hash(&departed.tuple);
             self.table.remove(hash, table::Reference::TimeWait(place));
         }
+        self.arm();
     }
 
     /// Remembers the time. It does not go backwards here, whatever the caller's clock does.

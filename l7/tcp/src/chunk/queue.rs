@@ -16,6 +16,8 @@ pub(crate) struct Queue<B> {
     true_size: u64,
     /// What an assembler knows about chunks behind a gap.
     pub(crate) disorder: Option<Box<Disorder>>,
+    /// In a send buffer, the number after the last urgent octet, if its owner knows that there is one.
+    pub(crate) urgent_end: SequenceNumber,
 }
 
 impl<B: Buf> Queue<B> {
@@ -124,7 +126,7 @@ impl<B> Spares<B> {
     pub(crate) fn take(&mut self) -> Box<Queue<B>> {
         self.queues.pop().unwrap_or_else(|| {
             let chunks = VecDeque::with_capacity(Self::ROOM);
-            Box::new(Queue { chunks, true_size: 0, disorder: None })
+            Box::new(Queue { chunks, true_size: 0, disorder: None, urgent_end: SequenceNumber(0) })
         })
     }
 

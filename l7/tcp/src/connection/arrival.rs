@@ -302,10 +302,9 @@ impl<B: Buf> Connection<B> {
             self.progress = now.wrapping_millis();
             self.counts.octets_acknowledged += u64::from(released);
             if self.bits.has(Bits::URGENT_SENT)
-                && shared.urgent.get(&self.tuple).is_none_or(|&end| number.reaches(end))
+                && self.send.urgent_end().is_none_or(|end| number.reaches(end))
             {
                 self.bits.clear(Bits::URGENT_SENT);
-                shared.urgent.remove(&self.tuple);
             }
         }
         // Section 3.10.7.4: only news about the window counts, not what was overtaken by it. SND.WL2 is SND.UNA here: what acknowledges

@@ -51,6 +51,8 @@ impl Bits {
     pub(crate) const WINDOW_SHUT: Self = Self(1 << 21);
     /// The SYN went out more than once.
     pub(crate) const SYN_RETRANSMITTED: Self = Self(1 << 22);
+    /// It is on the list of those whose timer the wheel has to be told of.
+    pub(crate) const UNARMED: Self = Self(1 << 23);
     /// The other side's FIN was received in order.
     pub(crate) const FIN_RECEIVED: Self = Self(1 << 24);
     /// It enters TIME-WAIT when the stack looks at it next.

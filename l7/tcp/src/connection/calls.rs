@@ -59,12 +59,11 @@ impl<B: Buf> Connection<B> {
     }
 
     /// The last octet given to send is urgent (RFC 9293, section 3.9.1.3).
-    pub(crate) fn mark_end_urgent(&mut self, shared: &mut Shared<B>) {
+    pub(crate) fn mark_end_urgent(&mut self) {
         if self.send.is_empty() || !self.state.sends() {
             return;
         }
-        shared.urgent.insert(self.tuple, self.send.end());
-        self.bits.set(Bits::URGENT_SENT);
-        self.bits.set(Bits::ACK_NOW | Bits::OUTPUT);
+        self.send.mark_urgent();
+        self.bits.set(Bits::URGENT_SENT | Bits::ACK_NOW | Bits::OUTPUT);
     }
 }

@@ -32,11 +32,10 @@ impl<B: Buf> Connection<B> {
         {
             return Some(planned);
         }
-        if self.bits.has(Bits::TAIL_PROBE) {
-            self.bits.clear(Bits::TAIL_PROBE);
-            if let Some(again) = shared.take_tail_probe(self.tuple) {
-                return Some(self.retransmit(again, now, shared));
-            }
+        if self.bits.take(Bits::TAIL_PROBE)
+            && let Some(again) = self.recovery.tail_probe()
+        {
+            return Some(self.retransmit(again, now, shared));
         }
         if self.bits.take(Bits::PROBE_DUE) {
             // An octet that the other side has: whatever its window is, it answers (RFC 9293, sections 3.8.4 and 3.8.6.1).
@@ -67,10 +66,7 @@ impl<B: Buf> Connection<B> {
             self.consider_persisting(window, now, shared);
             return None;
         }
-        self.bits.clear(Bits::FORCED | Bits::PERSISTS);
-        if self.bits.take(Bits::TAIL_PROBE) {
-            shared.take_tail_probe(self.tuple);
-        }
+        self.bits.clear(Bits::FORCED | Bits::PERSISTS | Bits::TAIL_PROBE);
         let payload = Range::new(self.send_next, length);
         let mut flags = Flags::ACK;
         if length > 0 && self.send.is_pushed(payload) {
@@ -88,7 +84,7 @@ impl<B: Buf> Connection<B> {
         self.send_next = range.end;
         self.recovery.sent(&mut shared.flights, range, self.timestamp_in(&options), now);
         let mut segment = self.header(range.start, flags, options, payload.length(), shared);
-        self.mark_urgent(&mut segment, shared);
+        self.mark_urgent(&mut segment);
         shared.counters.count(Counter::OutSegs);
         self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
         Some(Planned { segment, payload })
@@ -128,7 +124,7 @@ impl<B: Buf> Connection<B> {
         }
         self.recovery.sent(&mut shared.flights, range, self.timestamp_in(&options), now);
         let mut segment = self.header(range.start, flags, options, payload.length(), shared);
-        self.mark_urgent(&mut segment, shared);
+        self.mark_urgent(&mut segment);
         self.counts.retransmissions = self.counts.retransmissions.saturating_add(1);
         self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
         shared.counters.count(Counter::RetransSegs);
@@ -146,7 +142,7 @@ impl<B: Buf> Connection<B> {
         let options = self.options(now, shared);
         let mut segment = self.header(sequence, Flags::ACK, options, 0, shared);
         if sequence == self.send_next {
-            self.mark_urgent(&mut segment, shared);
+            self.mark_urgent(&mut segment);
         }
         shared.counters.count(Counter::OutSegs);
         self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
@@ -208,9 +204,9 @@ impl<B: Buf> Connection<B> {
     }
 
     /// RFC 6093: the pointer is that of the octet after the last urgent one, within 16 bits of the segment.
-    fn mark_urgent(&mut self, segment: &mut Segment, shared: &Shared<B>) {
+    fn mark_urgent(&self, segment: &mut Segment) {
         if self.bits.has(Bits::URGENT_SENT)
-            && let Some(end) = shared.urgent.get(&self.tuple)
+            && let Some(end) = self.send.urgent_end()
         {
             let ahead = end.octets_after(segment.sequence);
             if ahead > 0 {

@@ -56,10 +56,7 @@ impl<B: Buf> Connection<B> {
     fn worry(&mut self, now: Time, shared: &mut Shared<B>) {
         match self.recovery.timer_expired(&mut shared.flights, now) {
             Action::None | Action::Transmit => {}
-            Action::Probe(again) => {
-                self.bits.set(Bits::TAIL_PROBE);
-                shared.keep_tail_probe(self.tuple, again);
-            }
+            Action::Probe(_) => self.bits.set(Bits::TAIL_PROBE),
             Action::Timeout(times) => {
                 shared.counters.count(Counter::Timeouts);
                 self.timeouts = times;

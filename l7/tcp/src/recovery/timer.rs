@@ -47,6 +47,14 @@ impl Recovery {
         }
     }
 
+    /// What a tail loss probe repeats if there is no new data to go instead, while one is due.
+    #[must_use]
+    pub fn tail_probe(&self) -> Option<Retransmission> {
+        let flight = self.flight.as_ref().filter(|flight| flight.probing)?;
+        let range = flight.scoreboard.tail(self.mss())?;
+        Some(Retransmission { range, cause: Cause::Probe })
+    }
+
     /// Sets the timer anew for what is in flight.
     #[inline]
     pub(super) fn arm(&mut self, now: Time) {

@@ -14,13 +14,16 @@ impl<B: Buf> Stack<B> {
     /// # Errors
     /// When there is a listener for it, or too many.
     pub fn listen(&mut self, at: Endpoint, config: &ListenerConfig) -> Result<ListenerId, ListenError> {
-        let profile = self.shared.profile(&config.settings).ok_or(ListenError::TooMany)?;
-        self.shared.listeners.add(at, config, profile)
+        let profile = self.shared.profiles.number(&config.settings).ok_or(ListenError::TooMany)?;
+        let id = self.shared.listeners.add(at, config, profile)?;
+        self.shared.profiles.hold(profile);
+        Ok(id)
     }
 
     /// Answers no further SYNs. Connections that were not accepted are reset; those that were go on.
     pub fn unlisten(&mut self, id: ListenerId) {
         let Some(listener) = self.shared.listeners.remove(id) else { return };
+        self.shared.profiles.let_go(listener.profile);
         for waiting in listener.accepted {
             self.abort(waiting);
         }
@@ -142,7 +145,7 @@ impl<B: Buf> Stack<B> {
     /// # Errors
     /// If there is no such connection.
     pub fn mark_urgent(&mut self, id: ConnectionId) -> Result<(), NoConnection> {
-        self.connections.named_mut(id).ok_or(NoConnection)?.mark_end_urgent(&mut self.shared);
+        self.connections.named_mut(id).ok_or(NoConnection)?.mark_end_urgent();
         self.settle(id.index);
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! SYN cookies (RFC 4987, section 3.6): answers to SYNs that no memory is kept of.
 
 use super::Stack;
-use super::table::Reference;
 use crate::connection::{Bits, State, announced_mss, default_mss};
 use crate::cookie::Offer;
 use crate::counters::Counter;
@@ -97,8 +96,7 @@ impl<B: Buf> Stack<B> {
         connection.receive_syn(&syn, number, self.now, &self.shared);
         connection.send_next = ours + 1;
         connection.bits.clear(Bits::SYN_DUE);
-        let Some(id) = self.connections.insert(connection) else { return true };
-        self.table.insert(hash, Reference::Connection(id.index));
+        let Some(id) = self.enter(connection, hash) else { return true };
         if let Some(listener) = self.shared.listeners.at_mut(number) {
             listener.shaking += 1;
         }

@@ -36,7 +36,7 @@ impl<B: Buf> Stack<B> {
         if matches!(found, Some(Reference::Connection(_))) {
             return Err(ConnectError::InUse);
         }
-        let profile = self.shared.profile(settings).ok_or(ConnectError::TooMany)?;
+        let profile = self.shared.profiles.number(settings).ok_or(ConnectError::TooMany)?;
         if self.connections.is_full() {
             return Err(ConnectError::TooMany);
         }
@@ -52,8 +52,7 @@ impl<B: Buf> Stack<B> {
         let mut connection = self.connection(tuple, profile, initial, State::SynSent);
         connection.bits.set(Bits::ACCEPTED);
         connection.start_handshake(self.now);
-        let id = self.connections.insert(connection).ok_or(ConnectError::TooMany)?;
-        self.table.insert(hash, Reference::Connection(id.index));
+        let id = self.enter(connection, hash).ok_or(ConnectError::TooMany)?;
         self.shared.counters.count(Counter::ActiveOpens);
         self.settle(id.index);
         Ok(id)
@@ -93,6 +92,15 @@ impl<B: Buf> Stack<B> {
                 self.time_wait.at(place).is_some_and(|record| record.tuple == *tuple)
             }
         })
+    }
+
+    /// Gives a connection its place, if there is one, and its entry in the table.
+    pub(super) fn enter(&mut self, connection: Connection<B>, hash: u32) -> Option<ConnectionId> {
+        let profile = connection.profile;
+        let id = self.connections.insert(connection)?;
+        self.shared.profiles.hold(profile);
+        self.table.insert(hash, Reference::Connection(id.index));
+        Some(id)
     }
 
     /// A connection that has not yet sent anything.
@@ -171,8 +179,7 @@ impl<B: Buf> Stack<B> {
         let mut connection = self.connection(*tuple, profile, initial, State::SynReceived);
         connection.receive_syn(syn, number, self.now, &self.shared);
         connection.start_handshake(self.now);
-        let Some(id) = self.connections.insert(connection) else { return };
-        self.table.insert(hash, Reference::Connection(id.index));
+        let Some(id) = self.enter(connection, hash) else { return };
         if let Some(listener) = self.shared.listeners.at_mut(number) {
             listener.shaking += 1;
         }

@@ -1,7 +1,6 @@
 //! A segment's way out.
 
 use super::Stack;
-use super::settle::arm;
 use crate::checksum::Sum;
 use crate::connection::{Bits, Planned};
 use crate::packet::{Outgoing, Payload};
@@ -62,9 +61,13 @@ impl<B: Buf> Stack<B> {
                 return Some((index, planned));
             }
             connection.bits.clear(Bits::IN_OUTPUT | Bits::OUTPUT);
-            arm(&mut self.wheel, index, connection, now);
             self.output.pop_front();
+            if !connection.bits.has(Bits::UNARMED) {
+                connection.bits.set(Bits::UNARMED);
+                self.unarmed.push(index);
+            }
         }
+        self.arm();
         None
     }
 }

@@ -9,7 +9,8 @@ use crate::event::kind;
 use crate::{Buf, ListenerId, Time};
 
 impl<B: Buf> Stack<B> {
-    /// Puts the connection where it belongs: on the lists of those with output and with events, into the wheel, out of the table.
+    /// Puts the connection where it belongs: on the lists of those with output, with events and with a timer to set, out of the table.
+    #[inline]
     pub(super) fn settle(&mut self, index: u32) {
         let Some(connection) = self.connections.at_mut(index) else { return };
         if connection.state == State::Closed {
@@ -22,13 +23,37 @@ impl<B: Buf> Stack<B> {
                 connection.bits.set(Bits::IN_OUTPUT);
                 self.output.push_back(index);
             }
-        } else {
-            // Whoever has output comes here again when it has gone.
-            arm(&mut self.wheel, index, connection, self.now);
+        } else if !connection.bits.has(Bits::UNARMED) {
+            // Whoever has output gets there when it has gone.
+            connection.bits.set(Bits::UNARMED);
+            self.unarmed.push(index);
         }
         if connection.events != 0 {
             self.announce(index);
         }
+    }
+
+    /// Makes sure that the wheel wakes everybody in time. It may wake somebody too early: putting off a timer costs nothing that way.
+    pub(super) fn arm(&mut self) {
+        for index in self.unarmed.drain(..) {
+            let Some(connection) = self.connections.at_mut(index) else { continue };
+            connection.bits.clear(Bits::UNARMED);
+            if connection.bits.has(Bits::IN_OUTPUT) {
+                continue;
+            }
+            let Some(deadline) = connection.deadline(self.now) else { continue };
+            let alarm = Alarm::bounded(deadline, self.now);
+            if alarm.is_before(connection.armed) {
+                connection.armed = alarm;
+                self.wheel.set(index, deadline);
+            }
+        }
+    }
+
+    /// When a connection is to be woken of which the wheel may not know.
+    pub(super) fn unarmed_deadline(&self, index: u32) -> Option<Time> {
+        let connection = self.connections.at(index)?;
+        if connection.bits.has(Bits::IN_OUTPUT) { None } else { connection.deadline(self.now) }
     }
 
     /// Puts the connection on the list of those with events.
@@ -115,28 +140,10 @@ impl<B: Buf> Stack<B> {
         let held = connection.assembler.true_size();
         self.shared.memory.changed(held, 0);
         connection.assembler.clear(&mut self.shared.spares);
-        if connection.bits.has(Bits::URGENT_SENT) {
-            self.shared.urgent.remove(&connection.tuple);
-        }
+        self.shared.profiles.let_go(connection.profile);
         if connection.bits.has(Bits::TRACED) {
             self.traces.remove(&index);
         }
-    }
-}
-
-/// Makes sure that the wheel wakes the connection in time. It may wake it too early: putting off a timer costs nothing that way.
-#[inline]
-pub(super) fn arm<B: Buf>(
-    wheel: &mut crate::wheel::Wheel,
-    index: u32,
-    connection: &mut Connection<B>,
-    now: Time,
-) {
-    let Some(deadline) = connection.deadline(now) else { return };
-    let alarm = Alarm::bounded(deadline, now);
-    if alarm.is_before(connection.armed) {
-        connection.armed = alarm;
-        wheel.set(index, deadline);
     }
 }
 

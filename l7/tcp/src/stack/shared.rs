@@ -1,20 +1,19 @@
 //! What all connections of a stack have in common, and use while they are being looked at one by one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::listeners::Listeners;
 use super::memory::Memory;
 use super::pace::Pace;
+use super::profiles::Profiles;
 use crate::congestion::Algorithm;
 use crate::counters::{Counter, Counters};
-use crate::recovery::{FlightPool, Recovery, Retransmission, RtoPolicy};
+use crate::recovery::{FlightPool, Recovery, RtoPolicy};
 use crate::segment::{Flags, Options, Segment, Timestamps};
 use crate::{Buf, Config, Congestion, SequenceNumber, Settings, Spares, Time, Tuple};
 
 /// Answers without a connection that wait to be sent, at most: more are forgotten, as a network might lose them.
 const MOST_ANSWERS: usize = 1_024;
-/// Different settings that connections can have.
-const MOST_PROFILES: usize = 256;
 
 /// A segment without payload that no connection sends.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +31,7 @@ pub(crate) struct Shared<B> {
     /// The listener whose connection has been established by the segment that is being looked at.
     pub(crate) accepting: u32,
     pub(crate) answers: VecDeque<Answer>,
-    profiles: Vec<Settings>,
-    /// The octet after the last urgent one given to send, of connections that have such.
-    pub(crate) urgent: BTreeMap<Tuple, SequenceNumber>,
-    tail_probes: Vec<(Tuple, Retransmission)>,
+    pub(crate) profiles: Profiles,
     challenges: Pace,
     resets: Pace,
     random: u64,
@@ -51,9 +47,7 @@ impl<B: Buf> Shared<B> {
             listeners: Listeners::default(),
             accepting: u32::MAX,
             answers: VecDeque::new(),
-            profiles: Vec::new(),
-            urgent: BTreeMap::new(),
-            tail_probes: Vec::new(),
+            profiles: Profiles::default(),
             challenges: Pace::new(config.answers_per_second),
             resets: Pace::new(config.answers_per_second),
             random: seed,
@@ -74,22 +68,10 @@ impl<B: Buf> Shared<B> {
         key
     }
 
-    /// The number of these settings, new or known.
-    pub(crate) fn profile(&mut self, settings: &Settings) -> Option<u8> {
-        let known = self.profiles.iter().position(|profile| profile == settings);
-        let index = known.or_else(|| {
-            (self.profiles.len() < MOST_PROFILES).then(|| {
-                self.profiles.push(settings.clone());
-                self.profiles.len() - 1
-            })
-        })?;
-        u8::try_from(index).ok()
-    }
-
     /// Settings by their number.
     #[inline]
     pub(crate) fn settings(&self, profile: u8) -> &Settings {
-        &self.profiles[usize::from(profile)]
+        self.profiles.at(profile)
     }
 
     /// Loss recovery of a connection with this profile and this much payload in a segment.
@@ -156,17 +138,6 @@ impl<B: Buf> Shared<B> {
     pub(crate) fn send_reset(&mut self, tuple: &Tuple, segment: Segment) {
         self.counters.count(Counter::OutRsts);
         self.answer(tuple, segment);
-    }
-
-    /// Keeps the octets of a tail loss probe until it is sent.
-    pub(crate) fn keep_tail_probe(&mut self, tuple: Tuple, again: Retransmission) {
-        self.take_tail_probe(tuple);
-        self.tail_probes.push((tuple, again));
-    }
-
-    pub(crate) fn take_tail_probe(&mut self, tuple: Tuple) -> Option<Retransmission> {
-        let index = self.tail_probes.iter().position(|(other, _)| *other == tuple)?;
-        Some(self.tail_probes.swap_remove(index).1)
     }
 }
 

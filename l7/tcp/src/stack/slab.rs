@@ -1,11 +1,8 @@
-//! Places for connections: a fixed number, taken up chunk by chunk, so that nothing ever moves.
+//! Places for connections: a fixed number in one array, which takes memory as far as it was ever used.
 //!
 //! Invariant: the epoch of a place changes whenever it is given back, so that an id of old finds nothing.
 
 use crate::event::ConnectionId;
-
-/// Places in a chunk.
-const CHUNK: usize = 256;
 
 /// What knows its own epoch, so that the slab takes no memory for it.
 pub(crate) trait Epoch {
@@ -20,10 +17,10 @@ enum Place<T> {
 
 /// The values, found by index.
 pub(crate) struct Slab<T> {
-    chunks: Vec<Vec<Place<T>>>,
+    places: Vec<Place<T>>,
     capacity: u32,
     used: u32,
-    fresh: u32,
+    /// The place given back last, or [`NONE`].
     free: u32,
 }
 
@@ -31,7 +28,7 @@ const NONE: u32 = u32::MAX;
 
 impl<T: Epoch> Slab<T> {
     pub(crate) fn new(capacity: u32) -> Self {
-        Self { chunks: Vec::new(), capacity, used: 0, fresh: 0, free: NONE }
+        Self { places: Vec::with_capacity(capacity as usize), capacity, used: 0, free: NONE }
     }
 
     pub(crate) const fn len(&self) -> u32 {
@@ -42,16 +39,6 @@ impl<T: Epoch> Slab<T> {
         self.used >= self.capacity
     }
 
-    #[inline]
-    fn place(&self, index: u32) -> Option<&Place<T>> {
-        self.chunks.get(index as usize / CHUNK)?.get(index as usize % CHUNK)
-    }
-
-    #[inline]
-    fn place_mut(&mut self, index: u32) -> Option<&mut Place<T>> {
-        self.chunks.get_mut(index as usize / CHUNK)?.get_mut(index as usize % CHUNK)
-    }
-
     /// Takes a place; `None` if all are taken.
     pub(crate) fn insert(&mut self, mut value: T) -> Option<ConnectionId> {
         if self.is_full() {
@@ -60,16 +47,12 @@ impl<T: Epoch> Slab<T> {
         self.used += 1;
         let free = self.free;
         if free == NONE {
-            let index = self.fresh;
-            self.fresh += 1;
-            if (index as usize).is_multiple_of(CHUNK) {
-                self.chunks.push(Vec::with_capacity(CHUNK));
-            }
+            let index = self.places.len() as u32;
             value.set_epoch(0);
-            self.chunks.last_mut()?.push(Place::Used(value));
+            self.places.push(Place::Used(value));
             return Some(ConnectionId { index, epoch: 0 });
         }
-        let place = self.place_mut(free)?;
+        let place = self.places.get_mut(free as usize)?;
         let Place::Free { next, epoch } = *place else { return None };
         value.set_epoch(epoch);
         *place = Place::Used(value);
@@ -80,7 +63,7 @@ impl<T: Epoch> Slab<T> {
     /// Gives a place back.
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
         let free = self.free;
-        let place = self.place_mut(index)?;
+        let place = self.places.get_mut(index as usize)?;
         let Place::Used(value) = place else { return None };
         let epoch = value.epoch();
         let left = core::mem::replace(place, Place::Free { next: free, epoch: epoch.wrapping_add(1) });
@@ -92,13 +75,13 @@ impl<T: Epoch> Slab<T> {
     /// What is at `index`.
     #[inline]
     pub(crate) fn at(&self, index: u32) -> Option<&T> {
-        if let Some(Place::Used(value)) = self.place(index) { Some(value) } else { None }
+        if let Some(Place::Used(value)) = self.places.get(index as usize) { Some(value) } else { None }
     }
 
     /// What is at `index`.
     #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
-        if let Some(Place::Used(value)) = self.place_mut(index) { Some(value) } else { None }
+        if let Some(Place::Used(value)) = self.places.get_mut(index as usize) { Some(value) } else { None }
     }
 
     /// The id of what is at `index`.
@@ -121,7 +104,7 @@ impl<T: Epoch> Slab<T> {
 
     /// All that is there.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &T)> {
-        self.chunks.iter().flatten().zip(0u32..).filter_map(|(place, index)| match place {
+        self.places.iter().zip(0u32..).filter_map(|(place, index)| match place {
             Place::Used(value) => Some((ConnectionId { index, epoch: value.epoch() }, value)),
             Place::Free { .. } => None,
         })
