@@ -10,6 +10,7 @@ mod events;
 mod fleet;
 mod forward;
 mod frames;
+mod http;
 mod input;
 mod network;
 mod pair;
@@ -25,6 +26,7 @@ use evenkeel_datapath::snapshot::MacAddress;
 pub use captures::pcap;
 pub use endpoint::endpoint;
 pub use forward::forward;
+pub use http::{http_chunked, http_head, http_path};
 pub use pair::pair;
 pub use segment::segment;
 
@@ -43,6 +45,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("config", config),
     ("control_line", control_line),
     ("pcap", pcap),
+    ("http_head", http_head),
+    ("http_chunked", http_chunked),
+    ("http_path", http_path),
 ];
 
 /// A UDP packet over IPv6.
