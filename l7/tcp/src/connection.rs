@@ -10,16 +10,19 @@ mod alarm;
 mod arrival;
 mod bits;
 mod calls;
+mod ecn;
 mod ending;
 mod handshake;
 mod output;
+mod path;
 mod text;
 mod timers;
 
 pub(crate) use alarm::Alarm;
 pub(crate) use bits::Bits;
-pub(crate) use handshake::{announced_mss, default_mss};
+pub(crate) use handshake::{announced_mss, default_mss, offers_ecn};
 pub(crate) use output::Planned;
+pub(crate) use path::Narrow;
 
 use crate::receive::{Assembler, DelayedAck, ReceiveWindow};
 use crate::recovery::Recovery;

@@ -40,6 +40,7 @@ counters! {
     RetransSegs "TcpRetransSegs" "Segments sent again, whole or in part.",
     InErrs "TcpInErrs" "Segments received whose header or checksum is wrong.",
     OutRsts "TcpOutRsts" "Resets sent.",
+    InMarked "IpExtInCEPkts" "Segments with data received with a congestion mark (RFC 3168), on connections that use them.",
     InCsumErrors "TcpInCsumErrors" "Segments received whose checksum is wrong.",
     SyncookiesSent "TcpExtSyncookiesSent" "SYNs answered with a cookie because the SYN queue was full.",
     SyncookiesRecv "TcpExtSyncookiesRecv" "Cookies that came back.",

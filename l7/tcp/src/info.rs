@@ -18,6 +18,8 @@ pub struct Info {
     pub timestamps: bool,
     /// `TCPI_OPT_SACK`.
     pub sack: bool,
+    /// `TCPI_OPT_ECN`.
+    pub ecn: bool,
     /// `tcpi_snd_wscale`, if windows are scaled.
     pub send_scale: Option<u8>,
     /// `tcpi_rto`, in microseconds.
@@ -76,6 +78,7 @@ impl<B: Buf> Connection<B> {
             backoff: recovery.backoff,
             timestamps: self.bits.has(Bits::TIMESTAMPS),
             sack: self.bits.has(Bits::SACK),
+            ecn: self.bits.has(Bits::ECN),
             send_scale: self.bits.has(Bits::SCALING).then_some(self.send_shift),
             rto: recovery.rto,
             send_mss: self.mss,

@@ -90,7 +90,7 @@
 //! RFC 9293 with the checklist of its appendix B in `RFC9293.md`; 7323 (window scale, timestamps, PAWS); 2018, 2883, 6675 (SACK); 8985
 //! (RACK-TLP); 6937 (PRR); 5682, 3522 and 4015 (spurious timeouts); 6298 (RTO); 6928 (initial window); 9438 (CUBIC), 9406 (HyStart++),
 //! 6582 (NewReno); 5961 (blind attacks); 6528 (initial sequence numbers); 4987 (SYN cookies); 6191 (TIME-WAIT reuse); 1191, 8201 and
-//! 5927 (path MTU and ICMP); 6093 (urgent data). The section stands at the code that follows it.
+//! 5927 (path MTU and ICMP); 3168 (ECN); 6093 (urgent data). The section stands at the code that follows it.
 #![forbid(unsafe_code)]
 
 mod addr;

@@ -83,6 +83,8 @@ pub struct Settings {
     pub timestamps: bool,
     /// Window scaling is offered (RFC 7323).
     pub window_scaling: bool,
+    /// Explicit congestion notification is offered, and agreed to where it is offered (RFC 3168).
+    pub ecn: bool,
     /// How long a connection that the application has let go waits for the other end's FIN.
     pub fin_wait: Duration,
 }
@@ -105,6 +107,7 @@ impl Default for Settings {
             sack: true,
             timestamps: true,
             window_scaling: true,
+            ecn: true,
             fin_wait: Duration::from_secs(60),
         }
     }

@@ -15,14 +15,21 @@ use crate::{Buf, Ending, Range, SequenceNumber, Time};
 const TIMESTAMP_OUTDATED_MS: u32 = 24 * 86_400 * 1_000;
 
 impl<B: Buf> Connection<B> {
-    /// Takes a segment. `packet` holds its payload.
+    /// Takes a segment. `packet` holds its payload, `ecn` is that field of its IP header.
     #[inline]
-    pub(crate) fn arrive(&mut self, segment: &Segment, packet: B, now: Time, shared: &mut Shared<B>) {
+    pub(crate) fn arrive(
+        &mut self,
+        segment: &Segment,
+        packet: B,
+        ecn: u8,
+        now: Time,
+        shared: &mut Shared<B>,
+    ) {
         self.counts.segments_in = self.counts.segments_in.wrapping_add(1);
         match self.state {
             State::Closed => {}
             State::SynSent => self.arrive_in_syn_sent(segment, packet, now, shared),
-            _ => self.arrive_otherwise(segment, packet, now, shared),
+            _ => self.arrive_otherwise(segment, packet, ecn, now, shared),
         }
     }
 
@@ -32,6 +39,7 @@ impl<B: Buf> Connection<B> {
         &mut self,
         segment: &Segment,
         packet: B,
+        ecn: u8,
         now: Time,
         shared: &mut Shared<B>,
     ) {
@@ -73,6 +81,9 @@ impl<B: Buf> Connection<B> {
             self.hear_urgent(segment);
         }
         if segment.payload_length > 0 || flags.contains(Flags::FIN) {
+            if self.bits.has(Bits::ECN) {
+                self.hear_mark(segment, ecn, shared);
+            }
             self.take_text(segment, packet, now, shared);
         } else {
             shared.counters.count(Counter::PureAcks);
@@ -291,10 +302,11 @@ impl<B: Buf> Connection<B> {
                 sack: if self.bits.has(Bits::SACK) { segment.options.sack.as_slice() } else { &[] },
                 duplicate: segment.sequence_length() == 0 && window == self.send_window,
                 echo: self.echo(segment, now),
-                ecn_echo: false,
+                ecn_echo: segment.flags.contains(Flags::ECE) && self.bits.has(Bits::ECN),
             };
             let outcome = self.recovery.acknowledged(&mut shared.flights, &ack, now);
             count_outcome(&outcome, shared);
+            self.note_reduction(&outcome);
         }
         if is_new {
             let released = self.release_sent(number, shared);

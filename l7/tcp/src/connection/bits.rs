@@ -2,7 +2,7 @@
 
 /// A set of bits.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Bits(u32);
+pub(crate) struct Bits(u64);
 
 impl Bits {
     /// An acknowledgement has to go at once.
@@ -63,6 +63,14 @@ impl Bits {
     pub(crate) const OUTPUT: Self = Self(1 << 27);
     /// It was established at some time.
     pub(crate) const ESTABLISHED: Self = Self(1 << 28);
+    /// Congestion marks are in use (RFC 3168).
+    pub(crate) const ECN: Self = Self(1 << 31);
+    /// A segment came with a congestion mark, and none yet that says that its sender knows.
+    pub(crate) const MARKED: Self = Self(1 << 29);
+    /// The congestion window was reduced: the next new data says so.
+    pub(crate) const REDUCED: Self = Self(1 << 30);
+    /// The path was found to carry less than it did at first.
+    pub(crate) const NARROWED: Self = Self(1 << 32);
 
     /// True if any of `bits` is set.
     #[inline]

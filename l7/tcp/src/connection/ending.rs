@@ -24,6 +24,7 @@ impl<B: Buf> Connection<B> {
         self.ending = Some(ending);
         self.control = Alarm::OFF;
         self.recovery.abandon(&mut shared.flights);
+        self.forget_path(shared);
         let held = self.send.true_size();
         self.send.clear(&mut shared.spares);
         shared.memory.changed(held, 0);

@@ -27,6 +27,11 @@ pub(crate) const fn default_mss(tuple: &Tuple) -> u16 {
     if tuple.remote.addr.is_v4() { DEFAULT_MSS_V4 } else { DEFAULT_MSS_V6 }
 }
 
+/// True if a SYN offers ECN, or the answer to one accepts the offer (RFC 3168, section 6.1.1). An answer with both flags merely reflects.
+pub(crate) const fn offers_ecn(flags: Flags) -> bool {
+    flags.contains(Flags::ECE) && flags.contains(Flags::CWR) != flags.contains(Flags::ACK)
+}
+
 impl<B: Buf> Connection<B> {
     /// The SYN, or the answer to one.
     pub(super) fn next_of_handshake(&mut self, now: Time, shared: &mut Shared<B>) -> Option<Planned> {
@@ -64,14 +69,25 @@ impl<B: Buf> Connection<B> {
         }
         self.send_next = initial + 1;
         self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
-        let flags = if is_answer { Flags::SYN | Flags::ACK } else { Flags::SYN };
+        let flags = self.flags_of_syn(is_answer);
         let mut segment = self.header(initial, flags, options, 0, shared);
         // The window beside a SYN is not scaled (RFC 7323, section 2.2).
         segment.window = ReceiveWindow::in_syn(initial_window);
         if !is_answer {
             segment.acknowledgement = Default::default();
         }
-        Some(Planned { segment, payload: Range::new(initial + 1, 0) })
+        Some(Planned { segment, payload: Range::new(initial + 1, 0), ecn: 0 })
+    }
+
+    /// With the offer of ECN, or its acceptance (RFC 3168, section 6.1.1). A SYN that goes again goes without, in case that it was the offer
+    /// that it was dropped for (section 6.1.1.1).
+    fn flags_of_syn(&self, is_answer: bool) -> Flags {
+        match (is_answer, self.bits.has(Bits::ECN)) {
+            (true, true) => Flags::SYN | Flags::ACK | Flags::ECE,
+            (true, false) => Flags::SYN | Flags::ACK,
+            (false, true) if self.attempts == 0 => Flags::SYN | Flags::ECE | Flags::CWR,
+            (false, _) => Flags::SYN,
+        }
     }
 
     /// Takes over what the other side's SYN says: options that both sides have, and the window.
@@ -83,6 +99,7 @@ impl<B: Buf> Connection<B> {
         self.window = ReceiveWindow::new(next, settings.initial_window, now);
         self.acknowledged_last = next;
         self.bits.put(Bits::SACK, self.bits.has(Bits::SACK) && options.sack_permitted);
+        self.bits.put(Bits::ECN, self.bits.has(Bits::ECN) && offers_ecn(syn.flags));
         let both_stamp = self.bits.has(Bits::TIMESTAMPS) && options.timestamps.is_some();
         self.bits.put(Bits::TIMESTAMPS, both_stamp);
         if let Some(timestamps) = options.timestamps {

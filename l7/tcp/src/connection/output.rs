@@ -12,6 +12,8 @@ use crate::{Buf, Range, SequenceNumber, Time};
 pub(crate) struct Planned {
     pub(crate) segment: Segment,
     pub(crate) payload: Range,
+    /// The ECN field of the IP header.
+    pub(crate) ecn: u8,
 }
 
 impl<B: Buf> Connection<B> {
@@ -56,6 +58,9 @@ impl<B: Buf> Connection<B> {
         now: Time,
         shared: &mut Shared<B>,
     ) -> Option<Planned> {
+        if self.bits.has(Bits::NARROWED) {
+            self.widen_path(now, shared);
+        }
         let queued = (unsent + u32::from(fin_is_due)).min(window);
         let usable = window.min(self.recovery.may_send(now, queued));
         let options = self.options(now, shared);
@@ -72,6 +77,10 @@ impl<B: Buf> Connection<B> {
         if length > 0 && self.send.is_pushed(payload) {
             flags = flags | Flags::PSH;
         }
+        let mut ecn = 0;
+        if length > 0 {
+            (ecn, flags) = self.marks_of_data(flags);
+        }
         if with_fin {
             flags = flags | Flags::FIN;
             self.bits.set(Bits::FIN_SENT);
@@ -87,7 +96,7 @@ impl<B: Buf> Connection<B> {
         self.mark_urgent(&mut segment);
         shared.counters.count(Counter::OutSegs);
         self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
-        Some(Planned { segment, payload })
+        Some(Planned { segment, payload, ecn })
     }
 
     /// Whether `length` octets of `unsent` ones are worth a segment: Nagle's algorithm (RFC 9293, section 3.7.4) and the avoidance of silly
@@ -134,7 +143,7 @@ impl<B: Buf> Connection<B> {
             Cause::Probe => Counter::LossProbes,
             Cause::Timeout => Counter::SlowStartRetrans,
         });
-        Planned { segment, payload }
+        Planned { segment, payload, ecn: 0 }
     }
 
     /// A segment without payload.
@@ -146,7 +155,7 @@ impl<B: Buf> Connection<B> {
         }
         shared.counters.count(Counter::OutSegs);
         self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
-        Planned { segment, payload: Range::new(sequence, 0) }
+        Planned { segment, payload: Range::new(sequence, 0), ecn: 0 }
     }
 
     /// A header that acknowledges all that was received.
@@ -161,6 +170,7 @@ impl<B: Buf> Connection<B> {
         let window = self.advertise(payload > 0, shared);
         self.acknowledged_last = self.receive_next();
         self.bits.clear(Bits::ACK_NOW);
+        let flags = if self.bits.has(Bits::MARKED) { flags | Flags::ECE } else { flags };
         Segment {
             source_port: self.tuple.local.port,
             destination_port: self.tuple.remote.port,

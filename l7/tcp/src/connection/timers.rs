@@ -54,7 +54,10 @@ impl<B: Buf> Connection<B> {
 
     /// The timer of loss recovery.
     fn worry(&mut self, now: Time, shared: &mut Shared<B>) {
-        match self.recovery.timer_expired(&mut shared.flights, now) {
+        let before = self.recovery.stage();
+        let action = self.recovery.timer_expired(&mut shared.flights, now);
+        self.note_reduction_since(before);
+        match action {
             Action::None | Action::Transmit => {}
             Action::Probe(_) => self.bits.set(Bits::TAIL_PROBE),
             Action::Timeout(times) => {

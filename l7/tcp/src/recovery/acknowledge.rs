@@ -189,8 +189,9 @@ impl Recovery {
         if entering && progress.lost > 0 {
             self.enter_recovery(now, flight_size);
             outcome.entered_recovery = true;
-        } else if entering && ack.ecn_echo && self.may_reduce() {
-            // RFC 3168, section 6.1.2: as for a loss, but for one thing: there is nothing to repair or to undo.
+        } else if entering && ack.ecn_echo && !outcome.left_recovery && self.may_reduce() {
+            // RFC 3168, section 6.1.2: as for a loss, but for one thing: there is nothing to repair or to undo. What ends a recovery was
+            // sent before the other side could hear of it.
             self.enter_recovery(now, flight_size);
             if let Some(flight) = &mut self.flight {
                 flight.undo = None;

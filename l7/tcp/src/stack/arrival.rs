@@ -43,7 +43,7 @@ impl<B: Buf> Stack<B> {
         });
         match found {
             Some(Reference::Connection(index)) => {
-                self.arrive_at_connection(index, hash, &tuple, &segment, packet.segment);
+                self.arrive_at_connection(index, &tuple, &segment, packet.segment, packet.ecn);
             }
             Some(Reference::TimeWait(place)) => {
                 if let Some(last) = self.arrive_in_time_wait(place, hash, &segment) {
@@ -55,7 +55,7 @@ impl<B: Buf> Stack<B> {
     }
 
     #[inline]
-    fn arrive_at_connection(&mut self, index: u32, _hash: u32, tuple: &Tuple, segment: &Segment, packet: B) {
+    fn arrive_at_connection(&mut self, index: u32, tuple: &Tuple, segment: &Segment, packet: B, ecn: u8) {
         let Some(connection) = self.connections.at_mut(index) else { return };
         debug_assert_eq!(connection.tuple, *tuple);
         let now = self.now;
@@ -63,7 +63,7 @@ impl<B: Buf> Stack<B> {
             self.trace_segment(index, segment, segment.payload_length, false);
         }
         let Some(connection) = self.connections.at_mut(index) else { return };
-        connection.arrive(segment, packet, now, &mut self.shared);
+        connection.arrive(segment, packet, ecn, now, &mut self.shared);
         self.settle(index);
     }
 

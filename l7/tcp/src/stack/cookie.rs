@@ -1,7 +1,7 @@
 //! SYN cookies (RFC 4987, section 3.6): answers to SYNs that no memory is kept of.
 
 use super::Stack;
-use crate::connection::{Bits, State, announced_mss, default_mss};
+use crate::connection::{Bits, State, announced_mss, default_mss, offers_ecn};
 use crate::cookie::Offer;
 use crate::counters::Counter;
 use crate::receive::ReceiveWindow;
@@ -15,13 +15,14 @@ impl<B: Buf> Stack<B> {
         let settings = self.shared.settings(listener.profile);
         let (mtu, window, most) = (settings.mtu, settings.initial_window, settings.receive_buffer);
         let (sack, stamps, scaling) = (settings.sack, settings.timestamps, settings.window_scaling);
+        let ecn = settings.ecn;
         let theirs = &syn.options;
         let clock = self.timestamp_now(tuple);
         let offer = Offer {
             mss: theirs.mss.unwrap_or_else(|| default_mss(tuple)),
             window_scale: theirs.window_scale.filter(|_| scaling),
             sack_permitted: theirs.sack_permitted && sack,
-            ecn: false,
+            ecn: ecn && theirs.timestamps.is_some() && stamps && offers_ecn(syn.flags),
             timestamp: theirs.timestamps.filter(|_| stamps).map(|_| clock),
         };
         let cookie = self.cookies.make(tuple, syn.sequence, &offer, self.now);
@@ -30,12 +31,13 @@ impl<B: Buf> Stack<B> {
             .zip(cookie.timestamp)
             .map(|(theirs, value)| Timestamps { value, echo: theirs.value });
         let scale = ReceiveWindow::scale_for(most);
+        let answer = Flags::SYN | Flags::ACK;
         let segment = Segment {
             source_port: tuple.local.port,
             destination_port: tuple.remote.port,
             sequence: cookie.isn,
             acknowledgement: syn.sequence + 1,
-            flags: Flags::SYN | Flags::ACK,
+            flags: if offer.ecn { answer | Flags::ECE } else { answer },
             window: u16::try_from(window).unwrap_or(u16::MAX),
             options: Options {
                 mss: Some(announced_mss(tuple, mtu)),
@@ -81,7 +83,7 @@ impl<B: Buf> Stack<B> {
         // As if its SYN had been remembered.
         let syn = Segment {
             sequence: theirs,
-            flags: Flags::SYN,
+            flags: if offer.ecn { Flags::SYN | Flags::ECE | Flags::CWR } else { Flags::SYN },
             window: segment.window,
             options: Options {
                 mss: Some(offer.mss),
@@ -102,7 +104,7 @@ impl<B: Buf> Stack<B> {
         }
         let now = self.now;
         if let Some(connection) = self.connections.at_mut(id.index) {
-            connection.arrive(segment, packet, now, &mut self.shared);
+            connection.arrive(segment, packet, 0, now, &mut self.shared);
         }
         self.settle(id.index);
         true

@@ -2,17 +2,11 @@
 
 use super::Stack;
 use super::table::Reference;
-use crate::connection::{Bits, State};
+use crate::connection::State;
 use crate::counters::Counter;
 use crate::event::kind;
 use crate::packet::IcmpError;
 use crate::{Buf, Ending, SequenceNumber, Time, Tuple};
-
-/// Paths that carry less are not believed in: RFC 8201 has 1280 for IPv6, and below 552 IPv4 fragments instead.
-const LEAST_MTU_V4: u32 = 552;
-const LEAST_MTU_V6: u32 = 1280;
-/// Common MTUs, for routers that do not say theirs (RFC 1191, section 7.1).
-const PLATEAUS: [u32; 7] = [8166, 4352, 2002, 1492, 1280, 1006, 552];
 
 impl<B: Buf> Stack<B> {
     /// Takes an ICMP error that quotes a segment from `tuple.local` to `tuple.remote` with this sequence number.
@@ -33,8 +27,8 @@ impl<B: Buf> Stack<B> {
         }
         match error {
             IcmpError::TooBig { mtu } => {
-                let shrunk = connection.shrink_path(mtu, self.now);
-                let counter = if shrunk { Counter::Pmtu } else { Counter::LockDroppedIcmps };
+                let is_narrowed = connection.narrow_path(mtu, self.now, &mut self.shared);
+                let counter = if is_narrowed { Counter::Pmtu } else { Counter::LockDroppedIcmps };
                 self.shared.counters.count(counter);
             }
             IcmpError::Refused if connection.state == State::SynSent => {
@@ -48,29 +42,5 @@ impl<B: Buf> Stack<B> {
             }
         }
         self.settle(index);
-    }
-}
-
-impl<B: Buf> crate::connection::Connection<B> {
-    /// Makes segments smaller, if that is what follows from `mtu`.
-    fn shrink_path(&mut self, mtu: u32, _now: Time) -> bool {
-        let options: u32 = if self.bits.has(Bits::TIMESTAMPS) { 12 } else { 0 };
-        let overhead = u32::from(self.tuple.ip_header_length()) + 20 + options;
-        let current = u32::from(self.mss) + overhead;
-        let (least, said) = if self.tuple.remote.addr.is_v4() {
-            let below = PLATEAUS.into_iter().find(|&plateau| plateau < current).unwrap_or(LEAST_MTU_V4);
-            (LEAST_MTU_V4, if mtu == 0 { below } else { mtu })
-        } else {
-            (LEAST_MTU_V6, mtu)
-        };
-        let path = said.max(least);
-        if path >= current || !self.state.is_synchronised() {
-            return false;
-        }
-        let Ok(mss) = u16::try_from(path - overhead) else { return false };
-        self.mss = mss;
-        self.recovery.set_mss(mss);
-        self.bits.set(Bits::OUTPUT);
-        true
     }
 }

@@ -118,6 +118,7 @@ impl<B: Buf> Stack<B> {
         bits.put(Bits::TIMESTAMPS, settings.timestamps);
         bits.put(Bits::SCALING, settings.window_scaling);
         bits.put(Bits::NO_DELAY, settings.no_delay);
+        bits.put(Bits::ECN, settings.ecn);
         Connection {
             tuple,
             bits,

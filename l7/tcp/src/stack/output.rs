@@ -40,7 +40,7 @@ impl<B: Buf> Stack<B> {
         Some(Outgoing {
             local: connection.tuple.local,
             remote: connection.tuple.remote,
-            ecn: 0,
+            ecn: planned.ecn,
             header: &self.header[..length],
             payload: Payload::new(connection.send.pieces(planned.payload), planned.payload.length()),
         })

@@ -1,12 +1,13 @@
 //! What all connections of a stack have in common, and use while they are being looked at one by one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::listeners::Listeners;
 use super::memory::Memory;
 use super::pace::Pace;
 use super::profiles::Profiles;
 use crate::congestion::Algorithm;
+use crate::connection::Narrow;
 use crate::counters::{Counter, Counters};
 use crate::recovery::{FlightPool, Recovery, RtoPolicy};
 use crate::segment::{Flags, Options, Segment, Timestamps};
@@ -32,6 +33,8 @@ pub(crate) struct Shared<B> {
     pub(crate) accepting: u32,
     pub(crate) answers: VecDeque<Answer>,
     pub(crate) profiles: Profiles,
+    /// Paths found to carry less than at first, of connections that have such.
+    pub(crate) narrow: BTreeMap<Tuple, Narrow>,
     challenges: Pace,
     resets: Pace,
     random: u64,
@@ -48,6 +51,7 @@ impl<B: Buf> Shared<B> {
             accepting: u32::MAX,
             answers: VecDeque::new(),
             profiles: Profiles::default(),
+            narrow: BTreeMap::new(),
             challenges: Pace::new(config.answers_per_second),
             resets: Pace::new(config.answers_per_second),
             random: seed,

@@ -3,6 +3,7 @@
 mod anything;
 mod attacks;
 mod closing;
+mod ecn;
 mod floods;
 mod handshake;
 mod pair;

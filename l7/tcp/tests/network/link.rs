@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::loss::{Loss, Process};
+use super::mark::mark;
 use super::queue::Queue;
 use super::random::Random;
 
@@ -15,6 +16,8 @@ pub struct Model {
     pub rate: Option<u64>,
     /// Packets that may wait for the one that is being sent; the next is dropped.
     pub queue: usize,
+    /// So many packets wait before the next one is marked instead of dropped, if it may be (RFC 3168); none never are.
+    pub marking: Option<usize>,
     /// How packets are lost on their way.
     pub loss: Loss,
     /// The share of packets that are late, so that others overtake them.
@@ -35,6 +38,7 @@ impl Model {
             delay,
             rate: None,
             queue: 0,
+            marking: None,
             loss: Loss::Never,
             reordering: 0.0,
             lateness: Duration::ZERO,
@@ -47,6 +51,13 @@ impl Model {
     #[must_use]
     pub const fn with_rate(mut self, rate: u64, queue: usize) -> Self {
         (self.rate, self.queue) = (Some(rate), queue);
+        self
+    }
+
+    /// The same, whose queue marks what comes when so many packets wait.
+    #[must_use]
+    pub const fn with_marking(mut self, packets: usize) -> Self {
+        self.marking = Some(packets);
         self
     }
 
@@ -69,6 +80,8 @@ pub struct Counts {
     pub dropped: u64,
     /// Packets that arrive, duplicates included.
     pub delivered: u64,
+    /// Of those offered, marked.
+    pub marked: u64,
 }
 
 impl Counts {
@@ -80,6 +93,7 @@ impl Counts {
             lost: self.lost + other.lost,
             dropped: self.dropped + other.dropped,
             delivered: self.delivered + other.delivered,
+            marked: self.marked + other.marked,
         }
     }
 }
@@ -115,7 +129,7 @@ impl Link {
     }
 
     /// Sends a packet, never back in time: `arrive` is told of each copy when it arrives and what it then is.
-    pub fn send(&mut self, now: u64, packet: Vec<u8>, mut arrive: impl FnMut(u64, Vec<u8>)) {
+    pub fn send(&mut self, now: u64, mut packet: Vec<u8>, mut arrive: impl FnMut(u64, Vec<u8>)) {
         self.counts.offered += 1;
         let is_lost = self.loss.next();
         let is_late = self.late.happens(self.model.reordering);
@@ -124,6 +138,9 @@ impl Link {
             self.counts.dropped += 1;
             return;
         };
+        if self.model.marking.is_some_and(|most| self.queue.waiting() >= most) && mark(&mut packet) {
+            self.counts.marked += 1;
+        }
         if is_lost {
             self.counts.lost += 1;
             return;

@@ -14,6 +14,7 @@ mod capture;
 mod flight;
 mod link;
 mod loss;
+mod mark;
 mod queue;
 mod random;
 mod simulation;

@@ -19,6 +19,11 @@ impl Queue {
         Self { rate, capacity, departures: VecDeque::new() }
     }
 
+    /// How many waited when the last one came, which counts.
+    pub(super) fn waiting(&self) -> usize {
+        self.departures.len().saturating_sub(1)
+    }
+
     /// When the last bit of a packet of `octets` that comes now will have left; `None` if the queue is full.
     pub(super) fn enter(&mut self, now: u64, octets: usize) -> Option<u64> {
         let Some(rate) = self.rate else { return Some(now) };

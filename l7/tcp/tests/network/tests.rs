@@ -61,7 +61,7 @@ fn a_line_takes_its_time_and_its_queue_has_an_end() {
     }
     // One is being sent and two wait: the fourth is dropped. At 1.5 ms one has left, and one more finds room.
     assert_eq!(arrivals, [11, 12, 13, 14, 31]);
-    assert_eq!(link.counts, Counts { offered: 7, lost: 0, dropped: 2, delivered: 5 });
+    assert_eq!(link.counts, Counts { offered: 7, lost: 0, dropped: 2, delivered: 5, marked: 0 });
 }
 
 #[test]
@@ -140,4 +140,32 @@ fn captures_have_headers_of_their_own() {
     assert_eq!(file.len(), 24 + 16 + 2);
     assert_eq!(file[..4], [0x4d, 0x3c, 0xb2, 0xa1]);
     assert_eq!(file[24..], [1, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 0x45, 0]);
+}
+
+#[test]
+fn a_queue_that_is_long_marks_what_may_be_marked() {
+    // IPv4 and IPv6 headers of an empty payload: not capable, ECT(0), ECT(1), marked already.
+    for (is_v4, class) in [(true, 0), (true, 2), (true, 1), (true, 3), (false, 0), (false, 2)] {
+        let header = |class: u8| match is_v4 {
+            true => {
+                let mut header =
+                    [0x45, class, 0, 20, 0, 0, 0x40, 0, 64, 6, 0, 0, 198, 18, 0, 1, 198, 18, 0, 2];
+                let words =
+                    header.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+                let sum: u32 = words.sum();
+                let sum = (sum & 0xffff) + (sum >> 16);
+                header[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+                header.to_vec()
+            }
+            false => [vec![0x60, class << 4], vec![0; 38]].concat(),
+        };
+        let mut link = Link::new(ideal().with_rate(1_000_000, 10).with_marking(1), 0);
+        let mut arrived = Vec::new();
+        for _ in 0..2 {
+            link.send(0, header(class), |_, packet| arrived.push(packet));
+        }
+        let marked = if class == 0 { 0 } else { 3 };
+        assert_eq!(arrived, [header(class), header(marked)], "{is_v4} {class}");
+        assert_eq!(link.counts.marked, u64::from(class != 0));
+    }
 }

@@ -9,6 +9,7 @@ mod network;
 
 mod fair;
 mod lossy;
+mod marks;
 mod scene;
 mod soak;
 mod vanish;

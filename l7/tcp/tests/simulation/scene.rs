@@ -67,6 +67,9 @@ pub(crate) fn troubled(random: &mut Random) -> Model {
     if random.happens(0.5) {
         model = model.with_rate(1_000_000 << random.below(8), 10 + random.below(200) as usize);
     }
+    if random.happens(0.3) {
+        model = model.with_marking(1 + random.below(30) as usize);
+    }
     model
 }
 

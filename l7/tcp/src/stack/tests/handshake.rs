@@ -2,7 +2,7 @@
 
 use super::pair::{self, Pair};
 use super::peer::{ACK, FIN, LOCAL, Peer, REMOTE, RST, SYN, TUPLE, mss};
-use crate::segment::Options;
+use crate::segment::{Flags, Options};
 use crate::{Counter, Ending, Event, HeapBuf, ListenerConfig, Settings, State, Time};
 
 const NONE: Options = Options::NONE;
@@ -41,7 +41,7 @@ fn opening() -> (Peer, crate::ConnectionId) {
     let mut peer = Peer::listening(&ListenerConfig::default());
     let id = peer.stack.connect(peer.now, TUPLE, &Settings::default()).unwrap();
     let syn = peer.one();
-    assert_eq!((syn.flags, syn.options.sack_permitted), (SYN, true));
+    assert_eq!((syn.flags, syn.options.sack_permitted), (SYN | Flags::ECE | Flags::CWR, true));
     assert!(syn.options.timestamps.is_some() && syn.options.window_scale.is_some());
     (peer, id)
 }

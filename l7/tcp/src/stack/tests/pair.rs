@@ -17,6 +17,7 @@ struct Flying {
     from: Addr,
     to: Addr,
     octets: Vec<u8>,
+    ecn: u8,
 }
 
 pub(super) struct Pair {
@@ -67,11 +68,11 @@ impl Pair {
         let arrival = self.now.plus_micros(self.delay_micros);
         for stack in [&mut self.client, &mut self.server] {
             while let Some(segment) = stack.poll_transmit(self.now) {
-                let (from, to) = (segment.local.addr, segment.remote.addr);
+                let (from, to, ecn) = (segment.local.addr, segment.remote.addr, segment.ecn);
                 let mut octets = segment.header.to_vec();
                 segment.payload.slices().for_each(|slice| octets.extend(slice));
                 self.sent += 1;
-                self.flying.push_back(Flying { arrival, from, to, octets });
+                self.flying.push_back(Flying { arrival, from, to, octets, ecn });
             }
         }
     }
@@ -92,7 +93,10 @@ impl Pair {
             while let Some(flying) = self.flying.pop_front_if(|flying| flying.arrival <= self.now) {
                 let stack = if flying.to == CLIENT.addr { &mut self.client } else { &mut self.server };
                 let segment = HeapBuf::from(flying.octets);
-                stack.receive(self.now, Incoming { local: flying.to, remote: flying.from, ecn: 0, segment });
+                stack.receive(
+                    self.now,
+                    Incoming { local: flying.to, remote: flying.from, ecn: flying.ecn, segment },
+                );
             }
             self.client.advance(self.now);
             self.server.advance(self.now);

@@ -26,6 +26,8 @@ pub(super) struct Sent {
     pub(super) payload: Vec<u8>,
     pub(super) window: u16,
     pub(super) options: Options,
+    /// The ECN field of the IP header.
+    pub(super) ecn: u8,
 }
 
 pub(super) struct Peer {
@@ -37,6 +39,8 @@ pub(super) struct Peer {
     /// SND.NXT of the other end, counted from its initial number.
     pub(super) next: u32,
     pub(super) window: u16,
+    /// The ECN field of the IP headers of what the other end sends.
+    pub(super) ecn: u8,
 }
 
 impl Peer {
@@ -54,7 +58,7 @@ impl Peer {
         };
         let mut stack = Stack::new(&config, 42, now);
         let listener = stack.listen(LOCAL, listener).unwrap();
-        Self { stack, now, listener, isn: SequenceNumber(0), next: 0, window: 65_535 }
+        Self { stack, now, listener, isn: SequenceNumber(0), next: 0, window: 65_535, ecn: 0 }
     }
 
     /// With a connection that was accepted. The SYN carries `options`.
@@ -112,7 +116,8 @@ impl Peer {
 
     pub(super) fn put_octets(&mut self, octets: Vec<u8>) {
         let segment = HeapBuf::from(octets);
-        self.stack.receive(self.now, Incoming { local: LOCAL.addr, remote: REMOTE.addr, ecn: 0, segment });
+        self.stack
+            .receive(self.now, Incoming { local: LOCAL.addr, remote: REMOTE.addr, ecn: self.ecn, segment });
     }
 
     /// Sends the next octets, and acknowledges so much.
@@ -145,6 +150,7 @@ impl Peer {
                 payload: out.payload.slices().flatten().copied().collect(),
                 window: segment.window,
                 options: segment.options,
+                ecn: out.ecn,
             });
             assert!(all.len() < 10_000, "it sends for ever");
         }
