@@ -15,13 +15,15 @@ mod ending;
 mod handshake;
 mod output;
 mod path;
+mod plain;
 mod text;
 mod timers;
 
 pub(crate) use alarm::Alarm;
 pub(crate) use bits::Bits;
+pub(crate) use ecn::EXPERIENCED;
 pub(crate) use handshake::{announced_mss, default_mss, offers_ecn};
-pub(crate) use output::Planned;
+pub(crate) use output::{Header, Planned};
 pub(crate) use path::Narrow;
 
 use crate::receive::{Assembler, DelayedAck, ReceiveWindow};

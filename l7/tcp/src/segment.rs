@@ -4,12 +4,15 @@
 
 mod flags;
 mod options;
+mod plain;
 #[cfg(test)]
 mod tests;
 
 use crate::SequenceNumber;
 
 pub use flags::Flags;
+pub(crate) use plain::Plain;
+
 pub use options::{MAX_OPTIONS, MAX_WINDOW_SCALE, Options, SackBlocks, Timestamps};
 
 /// The octets of a header without options.
@@ -84,6 +87,13 @@ impl Segment {
             payload_length: u32::try_from(octets.len() - length).unwrap_or(u32::MAX),
             options: Options::read(list, flags),
         })
+    }
+
+    /// The ports of sender and receiver, which stand first.
+    #[inline]
+    pub(crate) fn ports(octets: &[u8]) -> Option<[u16; 2]> {
+        let &[a, b, c, d] = octets.first_chunk()?;
+        Some([u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])])
     }
 
     /// Writes the header and returns its length. The checksum field is left zero, for

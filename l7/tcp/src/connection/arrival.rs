@@ -6,13 +6,29 @@ use super::{Bits, Connection, State};
 use crate::counters::Counter;
 use crate::event::kind;
 use crate::recovery::{Ack, Echo, Outcome, Undo};
-use crate::segment::{Flags, Segment};
+use crate::segment::{Flags, Segment, Timestamps};
 use crate::stack::Shared;
 use crate::{Buf, Ending, Range, SequenceNumber, Time};
 
 /// After so long without a segment the other side's timestamp clock may have passed TS.Recent by half its circle
 /// (RFC 7323, section 5.5): 24 days in milliseconds.
 const TIMESTAMP_OUTDATED_MS: u32 = 24 * 86_400 * 1_000;
+
+/// What a segment says about what was sent, and how much more may be.
+pub(super) struct Heard<'a> {
+    /// SEG.ACK.
+    pub(super) number: SequenceNumber,
+    /// SEG.SEQ.
+    pub(super) sequence: SequenceNumber,
+    /// SEG.WND as it stands in the header.
+    pub(super) window: u16,
+    pub(super) sack: &'a [Range],
+    pub(super) timestamps: Option<Timestamps>,
+    /// The segment takes no sequence space.
+    pub(super) is_bare: bool,
+    /// A congestion mark is echoed.
+    pub(super) ecn_echo: bool,
+}
 
 impl<B: Buf> Connection<B> {
     /// Takes a segment. `packet` holds its payload, `ecn` is that field of its IP header.
@@ -70,9 +86,18 @@ impl<B: Buf> Connection<B> {
             self.challenge(now, shared);
             return;
         }
-        self.remember_timestamp(segment);
+        self.remember_timestamp(segment.sequence, segment.options.timestamps);
         self.heard_ms = now.wrapping_millis();
-        self.acknowledge(segment, now, shared);
+        let heard = Heard {
+            number: segment.acknowledgement,
+            sequence: segment.sequence,
+            window: segment.window,
+            sack: if self.bits.has(Bits::SACK) { segment.options.sack.as_slice() } else { &[] },
+            timestamps: segment.options.timestamps,
+            is_bare: segment.sequence_length() == 0,
+            ecn_echo: flags.contains(Flags::ECE) && self.bits.has(Bits::ECN),
+        };
+        self.acknowledge(&heard, now, shared);
         if self.close_as_acknowledged(now, shared) {
             return;
         }
@@ -123,10 +148,10 @@ impl<B: Buf> Connection<B> {
 
     /// RFC 7323, section 4.3: TS.Recent follows the segment that the next acknowledgement answers.
     #[inline]
-    fn remember_timestamp(&mut self, segment: &Segment) {
-        if let Some(timestamps) = segment.options.timestamps
+    pub(super) fn remember_timestamp(&mut self, sequence: SequenceNumber, timestamps: Option<Timestamps>) {
+        if let Some(timestamps) = timestamps
             && self.bits.has(Bits::TIMESTAMPS)
-            && self.acknowledged_last.reaches(segment.sequence)
+            && self.acknowledged_last.reaches(sequence)
         {
             self.timestamp_recent = timestamps.value;
         }
@@ -291,18 +316,18 @@ impl<B: Buf> Connection<B> {
 
     /// What the ACK field and the window say.
     #[inline]
-    fn acknowledge(&mut self, segment: &Segment, now: Time, shared: &mut Shared<B>) {
-        let number = segment.acknowledgement;
-        let window = u32::from(segment.window) << self.send_shift;
+    pub(super) fn acknowledge(&mut self, heard: &Heard<'_>, now: Time, shared: &mut Shared<B>) {
+        let number = heard.number;
+        let window = u32::from(heard.window) << self.send_shift;
         let is_new = number.follows(self.unacknowledged);
         self.timeouts = 0;
         if self.outstanding() > 0 {
             let ack = Ack {
                 number,
-                sack: if self.bits.has(Bits::SACK) { segment.options.sack.as_slice() } else { &[] },
-                duplicate: segment.sequence_length() == 0 && window == self.send_window,
-                echo: self.echo(segment, now),
-                ecn_echo: segment.flags.contains(Flags::ECE) && self.bits.has(Bits::ECN),
+                sack: heard.sack,
+                duplicate: heard.is_bare && window == self.send_window,
+                echo: self.echo(heard.timestamps, now),
+                ecn_echo: heard.ecn_echo,
             };
             let outcome = self.recovery.acknowledged(&mut shared.flights, &ack, now);
             count_outcome(&outcome, shared);
@@ -321,12 +346,12 @@ impl<B: Buf> Connection<B> {
         }
         // Section 3.10.7.4: only news about the window counts, not what was overtaken by it. SND.WL2 is SND.UNA here: what acknowledges
         // less was overtaken.
-        if self.window_sequence.precedes(segment.sequence)
-            || self.window_sequence == segment.sequence && number == self.unacknowledged
+        if self.window_sequence.precedes(heard.sequence)
+            || self.window_sequence == heard.sequence && number == self.unacknowledged
         {
             self.send_window = window;
             self.largest_window = self.largest_window.max(window);
-            self.window_sequence = segment.sequence;
+            self.window_sequence = heard.sequence;
             if self.bits.has(Bits::PERSISTS) {
                 self.hear_window(window, now, shared);
             }
@@ -347,8 +372,8 @@ impl<B: Buf> Connection<B> {
 
     /// The echoed timestamp and its age.
     #[inline]
-    fn echo(&self, segment: &Segment, now: Time) -> Option<Echo> {
-        let timestamps = segment.options.timestamps.filter(|_| self.bits.has(Bits::TIMESTAMPS))?;
+    fn echo(&self, timestamps: Option<Timestamps>, now: Time) -> Option<Echo> {
+        let timestamps = timestamps.filter(|_| self.bits.has(Bits::TIMESTAMPS))?;
         let ticks = self.timestamp(now).wrapping_sub(timestamps.echo);
         Some(Echo { value: timestamps.echo, age: ticks.saturating_add(1).saturating_mul(1_000) })
     }

@@ -13,7 +13,7 @@ use crate::stack::Shared;
 /// ECT(0): the sender understands marks (RFC 3168, section 5).
 const CAPABLE: u8 = 2;
 /// CE: congestion experienced.
-const EXPERIENCED: u8 = 3;
+pub(crate) const EXPERIENCED: u8 = 3;
 
 impl<B: Buf> Connection<B> {
     /// A segment with data, or a FIN, came with this field in its IP header (section 6.1.3): from a mark on all acknowledgements echo it,

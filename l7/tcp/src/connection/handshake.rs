@@ -1,7 +1,7 @@
 //! The three-way handshake (RFC 9293, section 3.5): what SYNs carry, and what is made of what they carry.
 
 use super::{Bits, Connection, State};
-use crate::connection::Planned;
+use crate::connection::{Header, Planned};
 use crate::counters::Counter;
 use crate::receive::{Assembler, DelayedAck, ReceiveWindow};
 use crate::segment::{Flags, Options, Segment, Timestamps};
@@ -34,14 +34,19 @@ pub(crate) const fn offers_ecn(flags: Flags) -> bool {
 
 impl<B: Buf> Connection<B> {
     /// The SYN, or the answer to one.
-    pub(super) fn next_of_handshake(&mut self, now: Time, shared: &mut Shared<B>) -> Option<Planned> {
+    pub(super) fn next_of_handshake(
+        &mut self,
+        now: Time,
+        shared: &mut Shared<B>,
+        header: &mut Header,
+    ) -> Option<Planned> {
         let is_answer = match self.state {
             State::SynSent => false,
             State::SynReceived => true,
             _ => return None,
         };
         if !self.bits.take(Bits::SYN_DUE) {
-            return self.bits.has(Bits::ACK_NOW).then(|| self.bare(self.send_next, now, shared));
+            return self.bits.has(Bits::ACK_NOW).then(|| self.bare(self.send_next, now, shared, header));
         }
         let initial = self.unacknowledged;
         let settings = shared.settings(self.profile);
@@ -68,15 +73,20 @@ impl<B: Buf> Connection<B> {
             shared.counters.count(Counter::OutSegs);
         }
         self.send_next = initial + 1;
-        self.counts.segments_out = self.counts.segments_out.wrapping_add(1);
-        let flags = self.flags_of_syn(is_answer);
-        let mut segment = self.header(initial, flags, options, 0, shared);
-        // The window beside a SYN is not scaled (RFC 7323, section 2.2).
-        segment.window = ReceiveWindow::in_syn(initial_window);
-        if !is_answer {
-            segment.acknowledgement = Default::default();
-        }
-        Some(Planned { segment, payload: Range::new(initial + 1, 0), ecn: 0 })
+        self.advertise(false, shared);
+        self.note_sent();
+        let segment = Segment {
+            source_port: self.tuple.local.port,
+            destination_port: self.tuple.remote.port,
+            sequence: initial,
+            acknowledgement: if is_answer { self.receive_next() } else { Default::default() },
+            flags: self.flags_of_syn(is_answer),
+            // The window beside a SYN is not scaled (RFC 7323, section 2.2).
+            window: ReceiveWindow::in_syn(initial_window),
+            options,
+            ..Segment::default()
+        };
+        Some(Planned { header: segment.write(header), payload: Range::new(initial + 1, 0), ecn: 0 })
     }
 
     /// With the offer of ECN, or its acceptance (RFC 3168, section 6.1.1). A SYN that goes again goes without, in case that it was the offer

@@ -37,7 +37,7 @@ impl<B: Buf> Connection<B> {
         }
         let limits = Limits {
             window_end: self.window.end(),
-            true_size: 2 * u64::from(shared.settings(self.profile).receive_buffer),
+            true_size: self.true_size_limit(shared),
             gaps: self.window.gaps(),
             sack: self.bits.has(Bits::SACK),
         };
@@ -51,7 +51,7 @@ impl<B: Buf> Connection<B> {
         let held = self.assembler.true_size();
         let inserted = self.assembler.insert(arrival, &limits, &mut shared.spares);
         shared.memory.changed(held, self.assembler.true_size());
-        self.delayed_ack.received(inserted, segment.payload_length, self.mss, now, ACK_DELAY_MICROS);
+        self.note_text(inserted, segment.payload_length, now);
         match inserted {
             Inserted::InOrder { octets, filled_gap } => {
                 if !filled_gap {
@@ -72,6 +72,18 @@ impl<B: Buf> Connection<B> {
             Inserted::Refused => shared.counters.count(Counter::OfoDrop),
             Inserted::Duplicate | Inserted::Nothing => {}
         }
+    }
+
+    /// What buffers of what was received may weigh.
+    #[inline]
+    pub(super) fn true_size_limit(&self, shared: &Shared<B>) -> u64 {
+        2 * u64::from(shared.settings(self.profile).receive_buffer)
+    }
+
+    /// Sees to it that text is acknowledged: at once, or in time.
+    #[inline]
+    pub(super) fn note_text(&mut self, inserted: Inserted, payload: u32, now: Time) {
+        self.delayed_ack.received(inserted, payload, self.mss, now, ACK_DELAY_MICROS);
         if self.delayed_ack.is_due(now) {
             self.bits.set(Bits::ACK_NOW);
         }

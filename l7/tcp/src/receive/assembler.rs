@@ -125,29 +125,41 @@ impl<B: Buf> Assembler<B> {
     /// Takes the payload of a segment.
     #[inline]
     pub fn insert(&mut self, arrival: Arrival<B>, limits: &Limits, spares: &mut Spares<B>) -> Inserted {
-        // What nearly always happens: the next octets, within the window, and nothing behind them.
-        let octets = arrival.place.len() as u32;
+        let octets = u32::try_from(arrival.place.len()).unwrap_or(u32::MAX);
+        let size = arrival.buf.true_size();
         if arrival.sequence == self.next
             && octets > 0
-            && octets <= limits.window_end.octets_after(self.next)
             && !arrival.is_last
-            && self.unread < FURTHEST
+            && self.takes_next(octets, size, limits.window_end, limits.true_size)
         {
-            let size = u64::from(arrival.buf.true_size());
-            let has_room = match &self.queue {
-                None => size <= limits.true_size,
-                Some(queue) => queue.disorder.is_none() && queue.true_size() + size <= limits.true_size,
-            };
-            if has_room {
-                let chunk = Chunk::new(arrival.buf, arrival.sequence, arrival.place.start as u32, octets);
-                let octets = chunk.len();
-                self.queue.get_or_insert_with(|| spares.take()).push_back(chunk);
-                self.next += octets;
-                self.unread += octets;
-                return Inserted::InOrder { octets, filled_gap: false };
-            }
+            let octets = self.append(arrival.buf, arrival.place.start, octets, spares);
+            return Inserted::InOrder { octets, filled_gap: false };
         }
         self.insert_any(arrival, limits, spares)
+    }
+
+    /// True if so many of the next octets, in a buffer of this true size, are what nearly always arrives: within the window and the
+    /// budget, with nothing behind them.
+    #[inline]
+    pub(crate) fn takes_next(&self, octets: u32, size: u32, window_end: SequenceNumber, limit: u64) -> bool {
+        let size = u64::from(size);
+        octets <= window_end.octets_after(self.next)
+            && self.unread < FURTHEST
+            && match &self.queue {
+                None => size <= limit,
+                Some(queue) => queue.disorder.is_none() && queue.true_size() + size <= limit,
+            }
+    }
+
+    /// Takes the next octets, which [`Assembler::takes_next`] was asked about: so many from `start` on. Returns how many the buffer has.
+    #[inline]
+    pub(crate) fn append(&mut self, buf: B, start: usize, octets: u32, spares: &mut Spares<B>) -> u32 {
+        let chunk = Chunk::new(buf, self.next, u32::try_from(start).unwrap_or(u32::MAX), octets);
+        let octets = chunk.len();
+        self.queue.get_or_insert_with(|| spares.take()).push_back(chunk);
+        self.next += octets;
+        self.unread += octets;
+        octets
     }
 
     /// Unread octets, as they lie in their buffers.
@@ -191,15 +203,19 @@ impl<B: Buf> Assembler<B> {
         Some(chunk)
     }
 
-    /// SACK blocks for the acknowledgement that is being written, at most `most`; what came twice is reported once.
+    /// SACK blocks for an acknowledgement, at most `most`. [`Assembler::reported`] says that it goes.
+    #[must_use]
     #[inline]
-    pub fn sack_blocks(&mut self, most: usize, spares: &mut Spares<B>) -> SackBlocks {
-        let Some(disorder) = self.queue.as_mut().and_then(|queue| queue.disorder.as_mut()) else {
-            return SackBlocks::NONE;
-        };
-        let blocks = disorder.report(most);
-        self.tidy(spares);
-        blocks
+    pub fn sack_blocks(&self, most: usize) -> SackBlocks {
+        self.disorder().map_or(SackBlocks::NONE, |disorder| disorder.report(most))
+    }
+
+    /// An acknowledgement goes that has the SACK blocks: what came twice is reported once (RFC 2883, section 4).
+    pub fn reported(&mut self, spares: &mut Spares<B>) {
+        if let Some(disorder) = self.queue.as_mut().and_then(|queue| queue.disorder.as_mut()) {
+            disorder.duplicate = None;
+            self.tidy(spares);
+        }
     }
 
     /// Drops everything that is kept, read or not: nobody will read it. RCV.NXT stays.

@@ -132,9 +132,9 @@ impl Disorder {
 
     /// The blocks to report, at most `most`: what came twice, once (RFC 2883, section 4), then the islands that changed last, the
     /// latest first (RFC 2018, section 4).
-    pub(crate) fn report(&mut self, most: usize) -> SackBlocks {
+    pub(crate) fn report(&self, most: usize) -> SackBlocks {
         let mut blocks = SackBlocks::NONE;
-        if let Some(duplicate) = self.duplicate.take() {
+        if let Some(duplicate) = self.duplicate {
             blocks.push(duplicate);
         }
         let recent = self.recent.iter().take(self.recents);

@@ -29,6 +29,13 @@ impl Recovery {
         Some(Retransmission { range, cause })
     }
 
+    /// True if something is taken for lost that has not gone again.
+    #[must_use]
+    #[inline]
+    pub fn has_lost(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.scoreboard.lost > 0)
+    }
+
     /// How many of `queued` octets of new data may go: all of them, or else whole segments. Ask when there is nothing to
     /// retransmit (after a timeout, retransmissions come first also where they have to wait).
     #[must_use]

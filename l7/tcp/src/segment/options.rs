@@ -20,7 +20,7 @@ const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
 
 /// What nearly every segment of an established connection carries: the form of RFC 7323, appendix A.
-const ALIGNED_TIMESTAMPS: [u8; 4] = [NO_OPERATION, NO_OPERATION, TIMESTAMPS, 10];
+pub(super) const ALIGNED_TIMESTAMPS: [u8; 4] = [NO_OPERATION, NO_OPERATION, TIMESTAMPS, 10];
 
 /// The timestamps option (RFC 7323, section 3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -3,16 +3,16 @@
 use super::Stack;
 use super::table::Reference;
 use crate::checksum::Sum;
-use crate::connection::Bits;
+use crate::connection::{Bits, EXPERIENCED};
 use crate::counters::Counter;
 use crate::packet::Incoming;
-use crate::segment::{Flags, Segment};
+use crate::segment::{Flags, Plain, Segment};
 use crate::{Buf, Checksums, Endpoint, SequenceNumber, Time, Tuple};
 
 impl<B: Buf> Stack<B> {
     /// Takes a segment.
     #[inline]
-    pub fn receive(&mut self, now: Time, packet: Incoming<B>) {
+    pub fn receive(&mut self, now: Time, mut packet: Incoming<B>) {
         self.see(now);
         self.shared.counters.count(Counter::InSegs);
         let octets = packet.segment.octets();
@@ -25,45 +25,56 @@ impl<B: Buf> Stack<B> {
             self.shared.counters.count(Counter::InErrs);
             return;
         }
-        let Ok(segment) = Segment::read(octets) else {
+        let Some([source, destination]) = Segment::ports(octets) else {
             self.shared.counters.count(Counter::InErrs);
             return;
         };
         let tuple = Tuple {
-            local: Endpoint { addr: packet.local, port: segment.destination_port },
-            remote: Endpoint { addr: packet.remote, port: segment.source_port },
+            local: Endpoint { addr: packet.local, port: destination },
+            remote: Endpoint { addr: packet.remote, port: source },
         };
         let hash = self.hasher.hash(&tuple);
-        let (connections, time_wait) = (&self.connections, &self.time_wait);
-        let found = self.table.find(hash, |reference| match reference {
-            Reference::Connection(index) => {
-                connections.at(index).is_some_and(|connection| connection.tuple == tuple)
+        let found = self.find(&tuple, hash);
+        if let Some(Reference::Connection(index)) = found
+            && packet.ecn & EXPERIENCED != EXPERIENCED
+            && let Some(connection) = self.connections.at_mut(index)
+            && let Some(plain) = Plain::read(octets)
+        {
+            match connection.arrive_plain(&plain, packet.segment, self.now, &mut self.shared) {
+                None => {
+                    self.settle(index);
+                    return;
+                }
+                Some(segment) => packet.segment = segment,
             }
-            Reference::TimeWait(place) => time_wait.at(place).is_some_and(|record| record.tuple == tuple),
-        });
+        }
+        self.receive_any(&tuple, hash, found, packet.segment, packet.ecn);
+    }
+
+    /// Whatever is not as expected.
+    fn receive_any(&mut self, tuple: &Tuple, hash: u32, found: Option<Reference>, packet: B, ecn: u8) {
+        let Ok(segment) = Segment::read(packet.octets()) else {
+            self.shared.counters.count(Counter::InErrs);
+            return;
+        };
         match found {
-            Some(Reference::Connection(index)) => {
-                self.arrive_at_connection(index, &tuple, &segment, packet.segment, packet.ecn);
-            }
+            Some(Reference::Connection(index)) => self.arrive_at_connection(index, &segment, packet, ecn),
             Some(Reference::TimeWait(place)) => {
                 if let Some(last) = self.arrive_in_time_wait(place, hash, &segment) {
-                    self.arrive_at_listener(&tuple, hash, &segment, packet.segment, Some(last));
+                    self.arrive_at_listener(tuple, hash, &segment, packet, Some(last));
                 }
             }
-            None => self.arrive_at_listener(&tuple, hash, &segment, packet.segment, None),
+            None => self.arrive_at_listener(tuple, hash, &segment, packet, None),
         }
     }
 
-    #[inline]
-    fn arrive_at_connection(&mut self, index: u32, tuple: &Tuple, segment: &Segment, packet: B, ecn: u8) {
+    fn arrive_at_connection(&mut self, index: u32, segment: &Segment, packet: B, ecn: u8) {
         let Some(connection) = self.connections.at_mut(index) else { return };
-        debug_assert_eq!(connection.tuple, *tuple);
-        let now = self.now;
         if connection.bits.has(Bits::TRACED) {
             self.trace_segment(index, segment, segment.payload_length, false);
         }
         let Some(connection) = self.connections.at_mut(index) else { return };
-        connection.arrive(segment, packet, ecn, now, &mut self.shared);
+        connection.arrive(segment, packet, ecn, self.now, &mut self.shared);
         self.settle(index);
     }
 

@@ -83,6 +83,7 @@ impl<B: Buf> Stack<B> {
     }
 
     /// What is known of `tuple`.
+    #[inline]
     pub(super) fn find(&self, tuple: &Tuple, hash: u32) -> Option<Reference> {
         self.table.find(hash, |reference| match reference {
             Reference::Connection(index) => {

@@ -29,7 +29,7 @@ impl<B: Buf> Stack<B> {
             });
         }
         let (index, planned) = self.plan(self.now)?;
-        let length = planned.segment.write(&mut self.header);
+        let length = planned.header;
         // Found again instead of handed on, since it is borrowed for as long as the caller looks at the segment.
         let connection = self.connections.at(index)?;
         if self.checksums != Checksums::Absent {
@@ -54,17 +54,20 @@ impl<B: Buf> Stack<B> {
                 self.output.pop_front();
                 continue;
             };
-            if let Some(planned) = connection.next_segment(now, &mut self.shared) {
+            let planned = connection.next_segment(now, &mut self.shared, &mut self.header);
+            if planned.is_none() || connection.has_sent_all() {
+                connection.bits.clear(Bits::IN_OUTPUT | Bits::OUTPUT);
+                self.output.pop_front();
+                if !connection.bits.has(Bits::UNARMED) {
+                    connection.bits.set(Bits::UNARMED);
+                    self.unarmed.push(index);
+                }
+            }
+            if let Some(planned) = planned {
                 if connection.bits.has(Bits::TRACED) {
-                    self.trace_segment(index, &planned.segment, planned.payload.length(), true);
+                    self.trace_sent(index, &planned);
                 }
                 return Some((index, planned));
-            }
-            connection.bits.clear(Bits::IN_OUTPUT | Bits::OUTPUT);
-            self.output.pop_front();
-            if !connection.bits.has(Bits::UNARMED) {
-                connection.bits.set(Bits::UNARMED);
-                self.unarmed.push(index);
             }
         }
         self.arm();

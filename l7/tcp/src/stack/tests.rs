@@ -9,6 +9,7 @@ mod handshake;
 mod pair;
 mod path;
 mod peer;
+mod plain;
 mod sending;
 mod sizes;
 mod states;

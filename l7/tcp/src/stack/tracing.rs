@@ -1,7 +1,7 @@
 //! Traces of single connections, for who asked for them.
 
 use super::Stack;
-use crate::connection::Bits;
+use crate::connection::{Bits, Planned};
 use crate::segment::Segment;
 use crate::trace::{Step, Trace};
 use crate::{Buf, ConnectionId};
@@ -22,6 +22,13 @@ impl<B: Buf> Stack<B> {
     pub fn steps(&self, id: ConnectionId) -> impl Iterator<Item = &Step> {
         let is_there = self.connections.named(id).is_some();
         self.traces.get(&id.index).filter(|_| is_there).into_iter().flat_map(Trace::iter)
+    }
+
+    #[cold]
+    pub(super) fn trace_sent(&mut self, index: u32, planned: &Planned) {
+        if let Ok(segment) = Segment::read(&self.header[..planned.header]) {
+            self.trace_segment(index, &segment, planned.payload.length(), true);
+        }
     }
 
     #[cold]

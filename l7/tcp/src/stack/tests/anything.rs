@@ -10,7 +10,7 @@ const MEMORY: u64 = 60_000;
 
 /// Something that happens.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// A segment; numbers are counted from what would fit.
     Segment {
         flags: u8,
@@ -57,7 +57,7 @@ fn options() -> impl Strategy<Value = Options> {
     })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let flags = prop_oneof![6 => Just(0x10u8), 2 => Just(0x11), 2 => Just(2), 1 => Just(0x12), 1 => Just(4), 2 => any::<u8>()];
     let numbers = (flags, near(), near(), prop_oneof![Just(0u16), 0u16..2_000]);
     let segment = (numbers, any::<u16>(), any::<u16>(), options()).prop_map(
@@ -85,7 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn take(peer: &mut Peer, step: &Step) {
+pub(super) fn take(peer: &mut Peer, step: &Step) {
     let id = peer.stack.ids().next();
     match step {
         Step::Segment { flags, sequence, acknowledgement, length, window, urgent, options } => {

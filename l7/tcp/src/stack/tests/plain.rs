@@ -1,0 +1,90 @@
+//! What is expected takes a shorter way than everything else, and both come to the same end: connections that are traced go the long way.
+
+use proptest::prelude::*;
+
+use super::anything::{Step, step, take};
+use super::peer::{ACK, Peer, SYN, Sent};
+use crate::segment::{Options, Timestamps};
+use crate::{Config, Counters, Event, Info, ListenerConfig, Settings, Time};
+
+/// Segments of a conversation without accidents.
+fn expected() -> impl Strategy<Value = Step> {
+    let acknowledgement = prop_oneof![Just(0), 0i32..4_000];
+    let length = prop_oneof![Just(0u16), Just(1_000), 0u16..1_500];
+    let window = prop_oneof![3 => Just(u16::MAX), 1 => any::<u16>(), 1 => Just(0)];
+    (any::<bool>(), acknowledgement, length, window, any::<bool>(), 0u32..3).prop_map(
+        |(is_pushed, acknowledgement, length, window, is_stamped, ahead)| {
+            let stamps = Timestamps { value: 1_000 + ahead, echo: 0 };
+            Step::Segment {
+                flags: if is_pushed { 0x18 } else { 0x10 },
+                sequence: 0,
+                acknowledgement,
+                length,
+                window,
+                urgent: 0,
+                options: Options { timestamps: is_stamped.then_some(stamps), ..Options::NONE },
+            }
+        },
+    )
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => expected(),
+        4 => (0u16..5_000).prop_map(Step::Send),
+        3 => any::<u16>().prop_map(Step::Consume),
+        2 => (0u32..300).prop_map(Step::Wait),
+        1 => step(),
+        1 => Just(Step::Release),
+    ]
+}
+
+type Seen = (Vec<Sent>, Vec<Event>, Vec<Info>, Option<Time>, u64);
+
+/// All that can be seen of a stack from outside.
+fn seen(peer: &mut Peer, is_traced: bool) -> Seen {
+    let (sent, mut events) = (peer.take(), Vec::new());
+    while let Some(event) = peer.stack.next_event() {
+        events.push(event);
+        if let Event::Acceptable(listener) = event {
+            while let Some(id) = peer.stack.accept(listener) {
+                peer.stack.trace(id, is_traced);
+            }
+        }
+    }
+    let infos = peer.stack.ids().filter_map(|id| peer.stack.info(id)).collect();
+    (sent, events, infos, peer.stack.deadline(), peer.stack.memory())
+}
+
+fn all(counters: &Counters) -> Vec<u64> {
+    counters.iter().map(|(_, value)| value).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_ways_come_to_the_same_end(
+        steps in prop::collection::vec(steps(), 1..150), stamps: bool, sack: bool, no_delay: bool, is_small: bool,
+    ) {
+        let receive_buffer = if is_small { 8_000 } else { 100_000 };
+        let settings = Settings { receive_buffer, initial_window: 8_000, send_buffer: 20_000, no_delay, ..Settings::default() };
+        let listener = ListenerConfig { settings, ..ListenerConfig::default() };
+        let config = Config { memory: 24_000, ..Config::default() };
+        let [mut short, mut long] = [(); 2].map(|()| Peer::with(&config, &listener));
+        let timestamps = stamps.then_some(Timestamps { value: 1_000, echo: 0 });
+        let options = Options { mss: Some(1_000), sack_permitted: sack, timestamps, ..Options::NONE };
+        for peer in [&mut short, &mut long] {
+            peer.put(SYN, 0, 0, &[], options);
+            peer.take();
+            peer.put(ACK, 1, 1, &[], Options { timestamps, ..Options::NONE });
+        }
+        prop_assert_eq!(seen(&mut short, false), seen(&mut long, true));
+        for step in &steps {
+            take(&mut short, step);
+            take(&mut long, step);
+            prop_assert_eq!(seen(&mut short, false), seen(&mut long, true), "{:?}", step);
+        }
+        prop_assert_eq!(all(short.stack.counters()), all(long.stack.counters()));
+    }
+}
