@@ -9,6 +9,7 @@ pub mod flows;
 pub mod fuzz;
 #[path = "../../l7/tcp/tests/hosts/mod.rs"]
 pub mod hosts;
+pub mod l7;
 pub mod maglev;
 #[path = "../../l7/tcp/tests/network/mod.rs"]
 pub mod network;

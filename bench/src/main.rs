@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use evenkeel_bench::{flows, maglev, pages, report::Report, rig, tcp, update};
+use evenkeel_bench::{flows, l7, maglev, pages, report::Report, rig, tcp, update};
 
 /// Benchmarks of Evenkeel.
 #[derive(Parser, Debug)]
@@ -50,6 +50,8 @@ enum Suite {
     Update,
     /// The userspace TCP beside smoltcp, and over lossy paths beside Linux, which needs root.
     Tcp,
+    /// The parts of the proxy stage: p99 by balancing policy with one slow backend, in virtual time.
+    L7,
     /// What suite flows runs under callgrind.
     #[value(hide = true)]
     InsertUnderObservation,
@@ -86,6 +88,7 @@ fn run(arguments: Arguments) -> Result<()> {
             };
             tcp::run(&mut Report::new("tcp", arguments.json), &options)
         }
+        Suite::L7 => l7::run(&mut Report::new("l7", arguments.json)),
         Suite::IdleUnderObservation => tcp::idle_under_observation(&arguments.cases),
         Suite::InsertUnderObservation => flows::insert_under_observation(),
         Suite::Rig => {

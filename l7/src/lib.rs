@@ -4,6 +4,7 @@
 //! (`l7` sees `datapath` and `l7/tcp`; neither sees `l7`), so that the rule is tested from the first commit.
 #![forbid(unsafe_code)]
 
+pub mod balance;
 pub mod http;
 
 pub use evenkeel_tcp::SequenceNumber;

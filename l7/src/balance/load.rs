@@ -1,0 +1,74 @@
+//! How backends do, as one worker sees it.
+
+use std::time::Duration;
+
+use evenkeel_datapath::time::Time;
+
+use super::PeakEwma;
+
+/// What a worker knows of one backend.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Load {
+    /// Requests that were sent to it and are not answered.
+    pub under_way: u32,
+    /// Its latency of late.
+    pub latency: PeakEwma,
+    /// When it came, or came back; `None` for one that was there from the beginning, which is not spared.
+    pub since: Option<Time>,
+}
+
+impl Load {
+    /// Its part of its full share: less than 1 while it is new, and at least a tenth.
+    #[must_use]
+    pub fn share(&self, now: Time, slow_start: Duration) -> f32 {
+        match self.since {
+            Some(since) if !slow_start.is_zero() => {
+                let age = Duration::from_nanos(now.nanos_since(since));
+                (age.as_secs_f32() / slow_start.as_secs_f32()).clamp(0.1, 1.0)
+            }
+            _ => 1.0,
+        }
+    }
+}
+
+/// Loads by the slot of the backend.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Loads(Vec<Load>);
+
+impl Loads {
+    /// For so many slots.
+    #[must_use]
+    pub fn new(slots: usize) -> Self {
+        Self(vec![Load::default(); slots])
+    }
+
+    /// That of a backend. A slot that does not exist has no load.
+    #[must_use]
+    pub fn of(&self, slot: u16) -> Load {
+        self.0.get(usize::from(slot)).copied().unwrap_or_default()
+    }
+
+    /// A backend comes, or comes back: what was known of the slot is forgotten.
+    pub fn came(&mut self, slot: u16, since: Option<Time>) {
+        if let Some(load) = self.0.get_mut(usize::from(slot)) {
+            *load = Load { since, ..Load::default() };
+        }
+    }
+
+    /// A request is sent to it.
+    pub fn began(&mut self, slot: u16) {
+        if let Some(load) = self.0.get_mut(usize::from(slot)) {
+            load.under_way += 1;
+        }
+    }
+
+    /// A request has been answered, after `latency`, or failed, without.
+    pub fn ended(&mut self, slot: u16, now: Time, latency: Option<Duration>) {
+        let Some(load) = self.0.get_mut(usize::from(slot)) else { return };
+        load.under_way = load.under_way.saturating_sub(1);
+        match latency {
+            Some(latency) => load.latency.answered(now, latency),
+            None => load.latency.failed(now),
+        }
+    }
+}
