@@ -6,5 +6,6 @@
 
 pub mod balance;
 pub mod http;
+pub mod route;
 
 pub use evenkeel_tcp::SequenceNumber;

@@ -1,0 +1,95 @@
+//! Conditions of routes, beside host, path and method.
+
+use regex::Regex;
+
+use super::Facts;
+use crate::http::Name;
+
+/// Where a value comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// The field of this name, in any case.
+    Header(String),
+    /// The parameter of this name in the query, as it is encoded there.
+    Query(String),
+    /// The cookie of this name.
+    Cookie(String),
+}
+
+/// What is asked of a value.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// It is there.
+    Present,
+    /// It is not there.
+    Absent,
+    /// It is this.
+    Is(String),
+    /// It begins with this.
+    Begins(String),
+    /// It fits the expression somewhere.
+    Fits(Regex),
+}
+
+/// A condition: one value from the source passes the test; of several with one name, any.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// Where the value comes from.
+    pub source: Source,
+    /// What is asked of it.
+    pub test: Test,
+}
+
+impl Condition {
+    /// True if the request meets it.
+    pub(super) fn holds(&self, facts: &Facts<'_>) -> bool {
+        match &self.test {
+            Test::Present => self.source.any(facts, |_| true),
+            Test::Absent => !self.source.any(facts, |_| true),
+            Test::Is(wanted) => self.source.any(facts, |value| value == wanted.as_bytes()),
+            Test::Begins(wanted) => self.source.any(facts, |value| value.starts_with(wanted.as_bytes())),
+            Test::Fits(regex) => self
+                .source
+                .any(facts, |value| std::str::from_utf8(value).is_ok_and(|text| regex.is_match(text))),
+        }
+    }
+}
+
+impl Source {
+    /// The first value that it has in a request.
+    #[must_use]
+    pub fn value<'r>(&self, facts: &Facts<'r>) -> Option<&'r [u8]> {
+        let mut first = None;
+        self.any(facts, |value| {
+            first = Some(value);
+            true
+        });
+        first
+    }
+
+    /// True if any of its values is as `wanted`.
+    fn any<'r>(&self, facts: &Facts<'r>, wanted: impl FnMut(&'r [u8]) -> bool) -> bool {
+        match self {
+            Self::Header(name) => facts.fields.values_of(name).any(wanted),
+            Self::Query(name) => {
+                let parameters = facts.query.into_iter().flat_map(|query| query.split('&'));
+                let named = parameters.filter_map(|parameter| {
+                    let (known, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+                    (known == name).then_some(value.as_bytes())
+                });
+                named.into_iter().any(wanted)
+            }
+            Self::Cookie(name) => {
+                // RFC 6265, section 5.4; a server takes them apart leniently, and so does this.
+                let pairs =
+                    facts.fields.values(Name::Cookie).flat_map(|line| line.split(|octet| *octet == b';'));
+                let named = pairs.filter_map(|pair| {
+                    let mut parts = pair.trim_ascii().splitn(2, |octet| *octet == b'=');
+                    let known = parts.next()?;
+                    (known == name.as_bytes()).then(|| parts.next().unwrap_or_default())
+                });
+                named.into_iter().any(wanted)
+            }
+        }
+    }
+}
