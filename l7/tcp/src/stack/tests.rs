@@ -8,13 +8,16 @@ mod floods;
 mod handshake;
 mod pair;
 mod path;
+mod patience;
 mod peer;
 mod plain;
+mod receiving;
 mod sending;
 mod sizes;
 mod states;
 mod timestamps;
 mod transfer;
+mod windows;
 
 impl crate::Stack<crate::HeapBuf> {
     /// RCV.NXT and SND.UNA of a connection, to write segments that nearly fit.

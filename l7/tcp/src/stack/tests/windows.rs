@@ -1,0 +1,112 @@
+//! Windows: silly ones, closed ones, and ones that are taken back (RFC 9293, section 3.8.6).
+
+use super::peer::{ACK, Peer, mss};
+use super::sending::{lengths, with};
+use crate::segment::Options;
+use crate::{Counter, Ending, Event, HeapBuf, ListenerConfig, Settings, State};
+
+const NONE: Options = Options::NONE;
+
+#[test]
+fn a_small_window_is_not_filled_with_crumbs() {
+    let (mut peer, id) = with(&Settings { no_delay: true, ..Settings::default() });
+    peer.stack.send(id, HeapBuf::from(vec![0; 5_000])).unwrap();
+    assert_eq!(lengths(&mut peer), [1_000; 5]);
+    // The window shrinks to what is in flight and 100 more: less than a segment and than half of the largest window.
+    peer.window = 100;
+    peer.put(ACK, 1, 5_001, b"", NONE);
+    peer.stack.send(id, HeapBuf::from(vec![0; 3_000])).unwrap();
+    peer.silence();
+    // After a while what fits goes, so that a peer with a small window is served at all.
+    let sent = peer.wait_ms(1_000);
+    assert_eq!(sent.first().map(|sent| sent.payload.len()), Some(100));
+}
+
+#[test]
+fn a_closed_window_is_probed_ever_slower_and_for_ever_while_the_probes_are_answered() {
+    let (mut peer, id) = with(&Settings { no_delay: true, retries: 3, ..Settings::default() });
+    peer.window = 0;
+    peer.put(ACK, 1, 1, b"", NONE);
+    peer.stack.send(id, HeapBuf::from(b"waiting")).unwrap();
+    peer.silence();
+    let mut probes = 0;
+    for _ in 0..400 {
+        for probe in peer.wait_ms(1_000) {
+            // One octet before the window, which the other end has to answer.
+            assert_eq!((probe.flags, probe.sequence, probe.payload.len()), (ACK, 0, 0));
+            probes += 1;
+            peer.put(ACK, 1, 1, b"", NONE);
+        }
+    }
+    assert!((8..20).contains(&probes), "{probes}");
+    assert_eq!(peer.stack.state(id), Some(State::Established));
+    peer.window = 10;
+    peer.put(ACK, 1, 1, b"", NONE);
+    assert_eq!(peer.wait_ms(1).iter().map(|sent| sent.payload.len()).sum::<usize>(), 7);
+}
+
+#[test]
+fn a_closed_window_whose_probes_nobody_answers_is_given_up() {
+    let (mut peer, id) = with(&Settings { no_delay: true, retries: 3, ..Settings::default() });
+    peer.window = 0;
+    peer.put(ACK, 1, 1, b"", NONE);
+    peer.stack.send(id, HeapBuf::from(b"waiting")).unwrap();
+    let probes = peer.wait_ms(600_000);
+    assert_eq!(probes.len(), 4);
+    assert_eq!(peer.events(), [Event::Closed(id, Ending::TimedOut)]);
+}
+
+#[test]
+fn the_window_closes_as_nobody_reads_and_opens_again() {
+    let settings = Settings {
+        initial_window: 10_000,
+        receive_buffer: 10_000_000,
+        timestamps: false,
+        ..Settings::default()
+    };
+    let (mut peer, id) = Peer::open(&ListenerConfig { settings, ..ListenerConfig::default() }, mss(1000));
+    for _ in 0..10 {
+        peer.data(&[0; 1_000], 1);
+    }
+    assert_eq!(peer.take().last().unwrap().window, 0);
+    // A probe of the closed window is answered, and not taken (MUST-66).
+    peer.put(ACK, 10_001, 1, b"x", NONE);
+    assert_eq!(peer.one().window, 0);
+    assert_eq!(peer.stack.readable(id), 10_000);
+    // Little reading does not open it: a window of crumbs is silly (MUST-39).
+    peer.stack.consume(id, 100);
+    peer.silence();
+    peer.stack.consume(id, 9_000);
+    assert!(peer.one().window >= 5_000);
+    let counters = peer.stack.counters();
+    assert_eq!(
+        (counters.value(Counter::ToZeroWindowAdv), counters.value(Counter::FromZeroWindowAdv)),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_window_that_is_taken_back_is_no_failure_while_the_other_side_answers() {
+    // MUST-34, SHLD-17: what is in flight lies beyond the new edge; it goes again, and nothing is given up.
+    let (mut peer, id) = with(&Settings { no_delay: true, retries: 3, ..Settings::default() });
+    peer.stack.send(id, HeapBuf::from(vec![0; 3_000])).unwrap();
+    assert_eq!(lengths(&mut peer), [1_000; 3]);
+    peer.window = 0;
+    for _ in 0..900 {
+        if !peer.wait_ms(1_000).is_empty() {
+            peer.put(ACK, 1, 1, b"", NONE);
+        }
+        assert_eq!(peer.stack.state(id), Some(State::Established));
+    }
+    // New data does not go beyond the edge (SHLD-15).
+    peer.stack.send(id, HeapBuf::from(vec![0; 1_000])).unwrap();
+    assert!(peer.wait_ms(100_000).iter().all(|sent| sent.sequence < 3_001));
+    peer.window = 60_000;
+    peer.put(ACK, 1, 3_001, b"", NONE);
+    assert_eq!(lengths(&mut peer), [1_000]);
+    // But when it falls silent, too, it is gone.
+    peer.window = 0;
+    peer.put(ACK, 1, 3_001, b"", NONE);
+    peer.wait_ms(900_000);
+    assert_eq!(peer.events().last(), Some(&Event::Closed(id, Ending::TimedOut)));
+}
