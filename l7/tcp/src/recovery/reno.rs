@@ -33,7 +33,14 @@ impl Recovery {
             return (0, 0);
         }
         // One segment arrived, whichever; the first is missing.
-        let most = flight.scoreboard.pipe().saturating_sub(mss);
+        // And no more of them than were in flight when the first was missed, or a peer that makes them up would have sent to it whatever
+        // its window allows (RFC 5681, section 3.2, step 4; Savage et al. 1999).
+        let believed = match flight.phase {
+            Phase::Open if flight.guard.is_some() => (Self::DUPLICATES - 1) * mss,
+            Phase::Open => u32::MAX,
+            Phase::Recovery | Phase::Loss => flight.recovery_point.octets_after(una).saturating_sub(mss),
+        };
+        let most = flight.scoreboard.pipe().saturating_sub(mss).min(believed);
         let before = flight.duplicates;
         flight.duplicates = (before + mss).min(most.max(before));
         let delivered = flight.duplicates - before;

@@ -70,6 +70,7 @@ impl Recovery {
             self.open_flight(pool, range, now);
         }
         let (rate, round_trip) = (self.pacing_rate(), self.rtt.smoothed_nanos());
+        let was_lone = self.is_lone();
         let Some(flight) = &mut self.flight else { return };
         // Only what all goes out for the first time: next to retransmissions, RACK needs to know which was sent first.
         let slack = if flight.is_eventful() { 0 } else { round_trip >> SLACK_SHIFT };
@@ -107,8 +108,10 @@ impl Recovery {
         let scoreboard = &flight.scoreboard;
         flight.usage.sent(scoreboard.una, scoreboard.next, pipe, room, mss);
         Self::note_pace(flight, rate, octets, now);
-        // RFC 6298, section 5.1; RFC 8985, section 7.2: the probe's timer runs from the last segment.
-        if first || !fresh || flight.timer_kind == TimerKind::Probe {
+        // RFC 6298, section 5.1; RFC 8985, section 7.2: the probe's timer runs from the last segment. That of a lone segment allows for an
+        // acknowledgement that is kept back, which is not to be expected any more when there is a second.
+        let is_joined = was_lone && flight.scoreboard.outstanding() > mss;
+        if first || !fresh || is_joined || flight.timer_kind == TimerKind::Probe {
             self.arm(now);
         }
     }

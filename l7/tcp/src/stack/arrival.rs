@@ -88,8 +88,10 @@ impl<B: Buf> Stack<B> {
         last: Option<SequenceNumber>,
     ) {
         let listener = self.shared.listeners.for_endpoint(tuple.local);
-        let is_sane =
-            tuple.remote.addr.is_unicast() && tuple.remote.port != 0 && tuple.local.addr.is_unicast();
+        let is_sane = tuple.remote.addr.is_unicast()
+            && tuple.remote.port != 0
+            && tuple.local.addr.is_unicast()
+            && tuple.local != tuple.remote;
         let Some(listener) = listener else {
             if is_sane {
                 self.arrive_in_closed(tuple, segment);

@@ -129,3 +129,18 @@ fn a_window_kept_shut_does_not_keep_what_the_application_has_let_go() {
     }
     assert_eq!((peer.stack.connections(), peer.stack.memory(), resets), (0, 0, 1));
 }
+
+#[test]
+fn forged_duplicates_send_no_more_than_was_in_flight() {
+    // Savage et al. 1999: acknowledgements without end that say that something arrived.
+    let settings = Settings { no_delay: true, timestamps: false, ..Settings::default() };
+    let (mut peer, id) = Peer::open(&ListenerConfig { settings, ..ListenerConfig::default() }, mss(1000));
+    peer.stack.send(id, HeapBuf::from(vec![0; 1_000_000])).unwrap();
+    let before: usize = peer.take().iter().map(|sent| sent.payload.len()).sum();
+    let mut after = 0;
+    for _ in 0..10_000 {
+        peer.put(ACK, 1, 1, b"", NONE);
+        after += peer.take().iter().map(|sent| sent.payload.len()).sum::<usize>();
+    }
+    assert!(after <= 2 * before, "{after} after {before}");
+}

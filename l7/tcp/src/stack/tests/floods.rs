@@ -2,7 +2,9 @@
 
 use super::peer::{ACK, LOCAL, Peer, SYN, mss};
 use crate::segment::{Flags, Options, Segment, Timestamps};
-use crate::{Config, Counter, Endpoint, HeapBuf, Incoming, ListenerConfig, SequenceNumber, Settings, State};
+use crate::{
+    Addr, Config, Counter, Endpoint, HeapBuf, Incoming, ListenerConfig, SequenceNumber, Settings, State,
+};
 
 const NONE: Options = Options::NONE;
 
@@ -176,4 +178,78 @@ fn a_cookie_for_a_syn_without_an_mss_stands_for_the_default() {
     assert_eq!(peer.stack.counters().value(Counter::SyncookiesRecv), 1);
     peer.stack.send(id, HeapBuf::from(vec![0; 5_000])).unwrap();
     assert_eq!(peer.take().iter().map(|sent| sent.payload.len()).max(), Some(536));
+}
+
+#[test]
+fn syns_to_everybody_or_from_oneself_are_not_answered() {
+    // MUST-57; and a SYN whose both ends are the same, which would have the stack talk to itself.
+    let mut peer = Peer::listening(&ListenerConfig::default());
+    let at = Endpoint { addr: Addr::UNSPECIFIED, port: 443 };
+    peer.stack.listen(at, &ListenerConfig::default()).unwrap();
+    let syn = Segment { source_port: 443, destination_port: 443, ..syn_from(99).1 };
+    let mut header = [0; crate::segment::MAX_HEADER];
+    let length = syn.write(&mut header);
+    let own = LOCAL.addr;
+    for (local, remote) in [(Addr::from_v4([224, 0, 0, 1]), own), (Addr::from_v4([255; 4]), own), (own, own)]
+    {
+        let segment = HeapBuf::from(&header[..length]);
+        peer.stack.receive(peer.now, Incoming { local, remote, ecn: 0, segment });
+        peer.silence();
+    }
+    assert_eq!(peer.stack.connections(), 0);
+}
+
+#[test]
+fn answers_that_are_not_fetched_are_bounded() {
+    // A wire that is full while SYNs and strays pour in.
+    let mut peer = Peer::listening(&ListenerConfig { syn_queue: 0, ..ListenerConfig::default() });
+    for port in 1..10_000 {
+        let (remote, syn) = syn_from(port);
+        let mut header = [0; crate::segment::MAX_HEADER];
+        let length = syn.write(&mut header);
+        let (local, remote) = (LOCAL.addr, remote.addr);
+        let segment = HeapBuf::from(&header[..length]);
+        peer.stack.receive(peer.now, Incoming { local, remote, ecn: 0, segment });
+    }
+    let answers = peer.take_segments();
+    assert!((500..=1_024).contains(&answers.len()), "{}", answers.len());
+}
+
+#[test]
+fn strays_are_answered_only_so_often() {
+    let config = Config { answers_per_second: 100, ..Config::default() };
+    let mut peer = Peer::with(&config, &ListenerConfig::default());
+    let mut resets = 0;
+    for port in 1..10_000 {
+        let (remote, syn) = syn_from(port);
+        let stray = Segment { flags: ACK, ..syn };
+        resets += usize::from(from(&mut peer, remote, &stray).is_some());
+    }
+    assert!((50..=100).contains(&resets), "{resets}");
+    assert!(peer.stack.counters().value(Counter::AckSkipped) > 9_000);
+}
+
+#[test]
+fn connections_in_time_wait_are_bounded_and_the_oldest_goes_first() {
+    let mut peer = Peer::listening(&ListenerConfig::default());
+    for port in 1..=300 {
+        let (remote, syn) = syn_from(port);
+        let answer = from(&mut peer, remote, &syn).unwrap();
+        let echo = answer.options.timestamps.unwrap().value;
+        let next = Segment {
+            sequence: SequenceNumber(8),
+            acknowledgement: answer.sequence + 1,
+            flags: ACK,
+            options: Options { timestamps: Some(Timestamps { value: 6, echo }), ..NONE },
+            ..syn
+        };
+        from(&mut peer, remote, &next);
+        let id = peer.stack.accept(peer.listener).unwrap();
+        peer.stack.release(id);
+        peer.take_segments();
+        let fin = Segment { flags: Flags::FIN | ACK, acknowledgement: answer.sequence + 2, ..next };
+        from(&mut peer, remote, &fin);
+    }
+    assert_eq!((peer.stack.connections(), peer.stack.time_wait()), (0, 100));
+    assert_eq!(peer.stack.counters().value(Counter::TimeWaitOverflow), 200);
 }

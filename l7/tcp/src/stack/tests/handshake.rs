@@ -3,7 +3,7 @@
 use super::pair::{self, Pair};
 use super::peer::{ACK, FIN, LOCAL, Peer, REMOTE, RST, SYN, TUPLE, mss};
 use crate::segment::{Flags, Options};
-use crate::{Counter, Ending, Event, HeapBuf, ListenerConfig, Settings, State, Time};
+use crate::{Counter, Ending, Event, HeapBuf, ListenError, ListenerConfig, Settings, State, Time};
 
 const NONE: Options = Options::NONE;
 
@@ -181,4 +181,16 @@ fn a_connection_may_be_opened_where_one_is_in_time_wait_if_timestamps_keep_them_
         pair.run(Time(0));
         assert_eq!(pair.client.state(id), Some(State::Established));
     }
+}
+
+#[test]
+fn listeners_and_connections_of_one_port_do_not_disturb_each_other() {
+    // MUST-41 and MUST-42.
+    let (mut peer, id) = opening();
+    assert_eq!(peer.stack.listen(LOCAL, &ListenerConfig::default()), Err(ListenError::InUse));
+    peer.stack.unlisten(peer.listener);
+    peer.listener = peer.stack.listen(LOCAL, &ListenerConfig::default()).unwrap();
+    assert_eq!(peer.stack.state(id), Some(State::SynSent));
+    peer.put(SYN | ACK, 0, 1, &[], mss(1000));
+    assert_eq!(peer.events(), [Event::Connected(id)]);
 }

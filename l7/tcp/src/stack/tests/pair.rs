@@ -33,7 +33,10 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) fn new(listener: &ListenerConfig) -> Self {
-        let now = Time::from_millis(1_000);
+        Self::new_at(Time::from_millis(1_000), listener)
+    }
+
+    fn new_at(now: Time, listener: &ListenerConfig) -> Self {
         let config = Config { max_connections: 1_024, max_time_wait: 1_024, ..Config::default() };
         let client = Stack::new(&config, 1, now);
         let mut server = Stack::new(&config, 2, now);
@@ -46,7 +49,16 @@ impl Pair {
         listener: &ListenerConfig,
         settings: &Settings,
     ) -> (Self, ConnectionId, ConnectionId) {
-        let mut pair = Self::new(listener);
+        Self::connected_at(Time::from_millis(1_000), listener, settings)
+    }
+
+    /// The same, at a certain time.
+    pub(super) fn connected_at(
+        now: Time,
+        listener: &ListenerConfig,
+        settings: &Settings,
+    ) -> (Self, ConnectionId, ConnectionId) {
+        let mut pair = Self::new_at(now, listener);
         let client = pair.client.connect(pair.now, TUPLE, settings).unwrap();
         pair.run(Time(0));
         assert_eq!(pair.client.next_event(), Some(Event::Connected(client)));

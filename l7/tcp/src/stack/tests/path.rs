@@ -1,8 +1,11 @@
 //! What the path carries: MSS, its options, and ICMP (RFC 9293, sections 3.7 and 3.9.2.2; RFC 1191; RFC 8201).
 
-use super::peer::{ACK, Peer, TUPLE};
-use crate::segment::Options;
-use crate::{Ending, Event, HeapBuf, IcmpError, ListenerConfig, Settings, State};
+use super::peer::{ACK, Peer, SYN, TUPLE};
+use crate::segment::{MAX_HEADER, Options, Segment, Timestamps};
+use crate::{
+    Addr, Checksums, Config, Ending, Endpoint, Event, HeapBuf, IcmpError, Incoming, ListenerConfig, Settings,
+    Stack, State, Time,
+};
 
 #[test]
 fn icmp_is_believed_about_what_is_in_flight_and_ends_nothing() {
@@ -94,4 +97,96 @@ fn a_path_found_narrow_is_tried_again_after_ten_minutes() {
     narrow(&mut peer, 900);
     peer.stack.abort(id);
     assert_eq!(peer.stack.shared.narrow.len(), 0);
+}
+
+/// An IPv4 or IPv6 client of a listener at any address, and what the answer to its SYN says.
+fn announced(local: Addr, remote: Addr, mtu: u16) -> Option<u16> {
+    let config = Config { checksums: Checksums::Absent, ..Config::default() };
+    let mut stack: Stack<HeapBuf> = Stack::new(&config, 1, Time(0));
+    let settings = Settings { mtu, ..Settings::default() };
+    let at = Endpoint { addr: Addr::UNSPECIFIED, port: 80 };
+    stack.listen(at, &ListenerConfig { settings, ..ListenerConfig::default() }).unwrap();
+    let syn = Segment { source_port: 5, destination_port: 80, flags: SYN, ..Segment::default() };
+    let mut header = [0; MAX_HEADER];
+    let length = syn.write(&mut header);
+    let segment = HeapBuf::from(&header[..length]);
+    stack.receive(Time(0), Incoming { local, remote, ecn: 0, segment });
+    let answer = stack.poll_transmit(Time(0)).unwrap();
+    assert_eq!(answer.local.addr, local);
+    Segment::read(answer.header).unwrap().options.mss
+}
+
+#[test]
+fn the_mss_that_is_announced_is_what_the_route_carries_without_headers() {
+    // MUST-14, MUST-67, SHLD-5, SHLD-6, MAY-3: neither IP nor TCP options are off.
+    let v4 = |last| Addr::from_v4([192, 0, 2, last]);
+    let v6 = |last| Addr([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+    for (mtu, of_v4, of_v6) in [(1_500, 1_460, 1_440), (9_000, 8_960, 8_940), (576, 536, 516)] {
+        assert_eq!(announced(v4(2), v4(1), mtu), Some(of_v4), "{mtu}");
+        assert_eq!(announced(v6(2), v6(1), mtu), Some(of_v6), "{mtu}");
+    }
+}
+
+#[test]
+fn segments_are_no_larger_than_either_side_says_options_included() {
+    // MUST-15, MUST-16: what the SYN says, with timestamps or without, of which route; the payload of a segment.
+    for (says, stamps, mtu, expected) in [
+        (Some(1_000), false, 1_500, 1_000),
+        (Some(1_000), true, 1_500, 988),
+        (Some(9_000), false, 1_500, 1_460),
+        (Some(9_000), true, 1_500, 1_448),
+        (None, false, 1_500, 536),
+        (None, true, 1_500, 524),
+        (Some(1_460), false, 576, 536),
+    ] {
+        let settings = Settings { mtu, no_delay: true, ..Settings::default() };
+        let timestamps = stamps.then_some(Timestamps { value: 1, echo: 0 });
+        let options = Options { mss: says, timestamps, sack_permitted: true, ..Options::NONE };
+        let (mut peer, id) = Peer::open(&ListenerConfig { settings, ..ListenerConfig::default() }, options);
+        let bare = Options { timestamps, ..Options::NONE };
+        // Data that is out of order makes room for SACK blocks necessary.
+        for (is_sacking, less) in [(false, 0), (true, 12)] {
+            if is_sacking {
+                peer.put(ACK, 3, 1, b"late", bare);
+                peer.take();
+            }
+            peer.stack.send(id, HeapBuf::from(vec![0; 3_000])).unwrap();
+            let sent = peer.take();
+            assert_eq!(sent[0].payload.len(), expected - less, "{says:?} {stamps} {mtu} {is_sacking}");
+            assert_eq!(sent[0].options.sack.as_slice().len(), usize::from(is_sacking));
+            let acknowledged = peer.stack.info(id).unwrap().unacknowledged;
+            let una = peer.stack.numbers(id).unwrap().1 + acknowledged;
+            peer.put(ACK, 1, una - peer.isn, b"", bare);
+            while peer.stack.info(id).unwrap().unacknowledged > 0 {
+                peer.take();
+                let end = peer.stack.numbers(id).unwrap().1 + peer.stack.info(id).unwrap().unacknowledged;
+                peer.put(ACK, 1, end - peer.isn, b"", bare);
+            }
+        }
+    }
+}
+
+#[test]
+fn only_syns_carry_an_mss() {
+    // MUST-65: of a connection's whole life.
+    let (mut peer, id) = Peer::plain();
+    peer.stack.send(id, HeapBuf::from(vec![0; 5_000])).unwrap();
+    let mut sent = peer.wait_ms(3_000);
+    peer.put(ACK, 1, 5_001, b"", Options::NONE);
+    peer.data(b"data", 5_001);
+    peer.put(SYN, 70_000, 0, b"", Options::NONE);
+    sent.extend(peer.take());
+    peer.stack.close(id);
+    sent.extend(peer.wait_ms(1_000));
+    peer.stack.abort(id);
+    sent.extend(peer.take());
+    assert!(sent.len() > 8);
+    for sent in &sent {
+        let options = sent.options;
+        assert_eq!(
+            (options.mss, options.window_scale, options.sack_permitted),
+            (None, None, false),
+            "{sent:?}"
+        );
+    }
 }

@@ -157,6 +157,15 @@ impl Peer {
         all
     }
 
+    /// The headers of everything that the stack sends now, as they are.
+    pub(super) fn take_segments(&mut self) -> Vec<Segment> {
+        let mut all = Vec::new();
+        while let Some(out) = self.stack.poll_transmit(self.now) {
+            all.push(Segment::read(out.header).unwrap());
+        }
+        all
+    }
+
     /// The only segment that the stack sends now.
     pub(super) fn one(&mut self) -> Sent {
         let mut all = self.take();

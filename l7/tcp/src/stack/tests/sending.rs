@@ -1,7 +1,7 @@
 //! When data goes, and in what segments: Nagle's algorithm, PSH, buffers (RFC 9293, sections 3.7.4 and 3.9.1.2).
 
 use super::peer::{ACK, FIN, Peer, RST, mss};
-use crate::segment::Options;
+use crate::segment::{Flags, Options};
 use crate::{Event, HeapBuf, ListenerConfig, SendError, Settings};
 
 const NONE: Options = Options::NONE;
@@ -69,4 +69,23 @@ fn a_trace_shows_the_last_segments() {
     assert_eq!(steps, [(false, ACK, 8), (true, ACK, 0), (false, RST, 0)]);
     peer.stack.release(id);
     assert_eq!(peer.stack.steps(id).count(), 0);
+}
+
+#[test]
+fn what_is_sent_in_pieces_goes_in_whole_segments_with_one_push() {
+    // SHLD-27, SHLD-28, MUST-61.
+    let (mut peer, id) = with(&Settings::default());
+    peer.stack.send(id, HeapBuf::from(b"first")).unwrap();
+    peer.take();
+    for _ in 0..50 {
+        peer.stack.send(id, HeapBuf::from(vec![7; 70])).unwrap();
+    }
+    peer.put(ACK, 1, 6, b"", NONE);
+    let sent = peer.take();
+    let seen: Vec<_> =
+        sent.iter().map(|sent| (sent.payload.len(), sent.flags.contains(Flags::PSH))).collect();
+    assert_eq!(seen, [(1_000, false); 3]);
+    peer.put(ACK, 1, 3_006, b"", NONE);
+    let last = peer.one();
+    assert_eq!((last.payload.len(), last.flags.contains(Flags::PSH)), (500, true));
 }

@@ -72,3 +72,34 @@ fn megabytes_arrive_both_ways_at_the_same_time() {
     assert!(taken[1] == up, "{} of {} octets", taken[1].len(), up.len());
     assert!(pair.now < Time::from_millis(2_000), "{:?}", pair.now);
 }
+
+/// Two megabytes from one side to the other, begun at `start`: segments that went, and what is known of the connection.
+fn course(start: Time) -> (usize, crate::Info) {
+    let (mut pair, client, server) =
+        Pair::connected_at(start, &ListenerConfig::default(), &Settings::default());
+    let data = octets(2_000_000, 3);
+    let mut taken: Vec<u8> = Vec::new();
+    for chunk in data.chunks(20_000) {
+        pair.client.send(client, HeapBuf::from(chunk)).unwrap();
+        pair.run(pair.now.plus_millis(1));
+        pair.server.read(server).for_each(|slice| taken.extend(slice));
+        let readable = pair.server.readable(server);
+        pair.server.consume(server, readable);
+    }
+    pair.run(pair.now.plus_millis(300));
+    pair.server.read(server).for_each(|slice| taken.extend(slice));
+    assert!(taken == data, "{} octets", taken.len());
+    assert!(pair.now.0 - start.0 > 60_000_000);
+    (pair.sent, pair.client.info(client).unwrap())
+}
+
+#[test]
+fn clocks_may_wrap_amid_a_transfer() {
+    // In microseconds after 71 minutes, in milliseconds after 49.7 days; RFC 7323, section 5.4.
+    let plain = course(Time::from_millis(1_000));
+    assert!(plain.1.timestamps);
+    for wrap in [1_000u64, 1_000_000].map(|unit| unit << 32) {
+        let start = Time((wrap / 1_000_000 - 30) * 1_000_000);
+        assert_eq!(course(start), plain, "{wrap}");
+    }
+}

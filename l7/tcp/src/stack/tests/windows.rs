@@ -1,6 +1,6 @@
 //! Windows: silly ones, closed ones, and ones that are taken back (RFC 9293, section 3.8.6).
 
-use super::peer::{ACK, Peer, mss};
+use super::peer::{ACK, Peer, SYN, mss};
 use super::sending::{lengths, with};
 use crate::segment::Options;
 use crate::{Counter, Ending, Event, HeapBuf, ListenerConfig, Settings, State};
@@ -109,4 +109,62 @@ fn a_window_that_is_taken_back_is_no_failure_while_the_other_side_answers() {
     peer.put(ACK, 1, 3_001, b"", NONE);
     peer.wait_ms(900_000);
     assert_eq!(peer.events().last(), Some(&Event::Closed(id, Ending::TimedOut)));
+}
+
+#[test]
+fn a_window_is_a_number_of_32_bits_without_a_sign() {
+    // MUST-1, REC-1; RFC 7323, section 2.3: the largest of all.
+    let settings = Settings { timestamps: false, ..Settings::default() };
+    for (scale, expected) in [(None, 65_535), (Some(14), 65_535 << 14), (Some(15), 65_535 << 14)] {
+        let options = Options { window_scale: scale, ..mss(1000) };
+        let config = ListenerConfig { settings: settings.clone(), ..ListenerConfig::default() };
+        let (peer, id) = Peer::open(&config, options);
+        assert_eq!(peer.stack.info(id).unwrap().send_window, expected, "{scale:?}");
+    }
+}
+
+#[test]
+fn a_window_beside_a_syn_is_not_scaled() {
+    // RFC 7323, section 2.2.
+    let mut peer = Peer::listening(&ListenerConfig::default());
+    let id = peer.stack.connect(peer.now, super::peer::TUPLE, &Settings::default()).unwrap();
+    let syn = peer.one();
+    assert!(syn.options.window_scale.is_some() && syn.window == 65_535);
+    peer.window = 500;
+    peer.put(SYN | ACK, 0, 1, b"", Options { window_scale: Some(7), ..mss(1000) });
+    assert_eq!(peer.stack.info(id).unwrap().send_window, 500);
+    // This side's window of 64 KiB is said in units from now on.
+    assert_eq!(u32::from(peer.one().window) << syn.options.window_scale.unwrap(), 65_408);
+    peer.put(ACK, 1, 1, b"", NONE);
+    assert_eq!(peer.stack.info(id).unwrap().send_window, 500 << 7);
+}
+
+#[test]
+fn what_is_in_flight_goes_again_within_a_window_that_shrinks() {
+    // SHLD-16.
+    let (mut peer, id) = with(&Settings { no_delay: true, ..Settings::default() });
+    peer.stack.send(id, HeapBuf::from(vec![0; 5_000])).unwrap();
+    assert_eq!(lengths(&mut peer), [1_000; 5]);
+    peer.window = 1_500;
+    peer.put(ACK, 1, 1, b"", NONE);
+    peer.stack.send(id, HeapBuf::from(vec![0; 2_000])).unwrap();
+    let sent = peer.wait_ms(2_000);
+    assert_eq!(sent.first().map(|sent| (sent.sequence, sent.payload.len())), Some((1, 1_000)));
+    assert!(sent.iter().all(|sent| sent.sequence <= 4_001), "nothing new");
+}
+
+#[test]
+fn a_closed_window_is_probed_after_a_timeout_and_not_before() {
+    // SHLD-29.
+    let (mut peer, id) = with(&Settings { no_delay: true, ..Settings::default() });
+    peer.now = peer.now.plus_millis(500);
+    peer.stack.send(id, HeapBuf::from(b"measured")).unwrap();
+    peer.take();
+    peer.now = peer.now.plus_millis(100);
+    peer.window = 0;
+    peer.put(ACK, 1, 9, b"", NONE);
+    let rto = peer.stack.info(id).unwrap().rto / 1_000;
+    peer.stack.send(id, HeapBuf::from(b"waiting")).unwrap();
+    assert_eq!(peer.wait_ms(rto - 2), []);
+    assert_eq!(peer.wait_ms(4).len(), 1);
 }
