@@ -14,12 +14,14 @@ pub struct Range {
 impl Range {
     /// The `length` octets from `start` on.
     #[must_use]
+    #[inline]
     pub fn new(start: SequenceNumber, length: u32) -> Self {
         Self { start, end: start + length }
     }
 
     /// How many octets.
     #[must_use]
+    #[inline]
     pub fn length(self) -> u32 {
         self.end - self.start
     }

@@ -12,12 +12,14 @@ const BETA: (u64, u64) = (7, 10);
 /// The additive increase that makes the Reno-friendly window as aggressive as Reno (section 4.3): 3 (1 - 0.7) / (1 + 0.7).
 const ALPHA: (u64, u64) = (9, 17);
 
+const _: () = assert!(size_of::<Cubic>() <= 36);
+
 /// CUBIC with HyStart++ for the first slow start.
 #[derive(Clone, Copy, Debug)]
 pub struct Cubic {
     window: u32,
     threshold: u32,
-    /// `W_max`, in octets; zero before the first reduction.
+    /// `W_max`, in octets, or where the curve began if that is higher; zero before the first reduction.
     peak: u32,
     /// `cwnd_prior`, in octets.
     prior: u32,
@@ -32,22 +34,21 @@ enum Phase {
     Between,
     /// Congestion avoidance.
     Avoidance(Epoch),
+    /// Congestion avoidance while something else than the window limits sending: `start` is how long the epoch has lasted.
+    Paused(Epoch),
 }
 
-/// One stretch of congestion avoidance without a loss.
+/// One stretch of congestion avoidance without a loss. The curve is flat at the peak.
 #[derive(Clone, Copy, Debug)]
 struct Epoch {
     /// `t_epoch`, in ticks: see `ticks`.
     start: u32,
     /// `K`, in seconds.
     inflection: f32,
-    /// Where the curve is flat, in octets.
-    plateau: u32,
     /// `W_est`, in octets.
     estimate: u32,
-    /// What is left of the divisions by the window.
-    remainder: u32,
-    estimate_remainder: u32,
+    /// Octets that arrived since the window last grew.
+    arrived: u32,
 }
 
 /// Time in 32 bits of 65.5 us each, which wrap after three days: an epoch as long as that begins anew, which does no harm.
@@ -81,25 +82,41 @@ impl Cubic {
         }
     }
 
+    #[inline]
     fn avoid_congestion(&mut self, event: &AckEvent) {
+        // In steps of a sixteenth of the window: the curve costs more than the acknowledgement of a segment should.
+        if let Phase::Avoidance(epoch) = &mut self.phase {
+            epoch.arrived = epoch.arrived.saturating_add(event.octets);
+            if epoch.arrived < self.window >> 4 {
+                return;
+            }
+        }
+        self.follow_curve(event);
+    }
+
+    fn follow_curve(&mut self, event: &AckEvent) {
+        let now = ticks(event.now);
         let mut epoch = match self.phase {
             Phase::Avoidance(epoch) => epoch,
-            _ => self.epoch(event),
+            Phase::Paused(epoch) => Epoch {
+                start: now.wrapping_sub(epoch.start),
+                arrived: epoch.arrived.saturating_add(event.octets),
+                ..epoch
+            },
+            Phase::First(_) | Phase::Between => self.begin(event),
         };
-        let elapsed = micros(ticks(event.now).wrapping_sub(epoch.start));
-        let (window, octets) = (u64::from(self.window), u64::from(event.octets));
+        let elapsed = micros(now.wrapping_sub(epoch.start));
+        let window = u64::from(self.window.max(1));
+        let arrived = u64::from(core::mem::take(&mut epoch.arrived));
         // Section 4.2: where the curve will be in a round trip, within half as much again.
-        let target = u64::from(epoch.curve(elapsed.saturating_add(event.smoothed), event.mss));
+        let target = u64::from(epoch.curve(elapsed.saturating_add(event.smoothed), self.peak, event.mss));
         let target = target.clamp(window, window + window / 2);
-        let growth = (target - window) * octets + u64::from(epoch.remainder);
-        let mut grown = window + growth / window;
-        epoch.remainder = (growth % window) as u32;
+        let mut grown = window + ((target - window) * arrived + window / 2) / window;
         // Section 4.3.
         let alpha = if epoch.estimate < self.prior { ALPHA } else { (1, 1) };
-        let growth = octets * u64::from(event.mss) * alpha.0 / alpha.1 + u64::from(epoch.estimate_remainder);
-        epoch.estimate = epoch.estimate.saturating_add((growth / window) as u32);
-        epoch.estimate_remainder = (growth % window) as u32;
-        if epoch.curve(elapsed, event.mss) < epoch.estimate {
+        let growth = (arrived * u64::from(event.mss) * alpha.0 / alpha.1 + window / 2) / window;
+        epoch.estimate = epoch.estimate.saturating_add(u32::try_from(growth).unwrap_or(u32::MAX));
+        if epoch.curve(elapsed, self.peak, event.mss) < epoch.estimate {
             grown = grown.max(u64::from(epoch.estimate));
         }
         self.window = u32::try_from(grown).unwrap_or(u32::MAX);
@@ -107,26 +124,32 @@ impl Cubic {
     }
 
     /// Section 4.2: the curve that begins at the window now.
-    fn epoch(&self, event: &AckEvent) -> Epoch {
+    fn begin(&mut self, event: &AckEvent) -> Epoch {
         let below = self.peak.saturating_sub(self.window);
-        let inflection = (f64::from(below) / f64::from(event.mss) / C).cbrt() as f32;
+        self.peak = self.peak.max(self.window);
         Epoch {
             start: ticks(event.now),
-            inflection,
-            plateau: self.peak.max(self.window),
+            inflection: (f64::from(below) / f64::from(event.mss) / C).cbrt() as f32,
             estimate: self.window,
-            remainder: 0,
-            estimate_remainder: 0,
+            arrived: event.octets,
+        }
+    }
+
+    /// Section 5.8: the curve does not run while something else limits sending.
+    #[inline]
+    fn pause(&mut self, at: Time) {
+        if let Phase::Avoidance(epoch) = self.phase {
+            self.phase = Phase::Paused(Epoch { start: ticks(at).wrapping_sub(epoch.start), ..epoch });
         }
     }
 }
 
 impl Epoch {
     /// `W_cubic`, in octets, `elapsed` microseconds after the epoch began.
-    fn curve(&self, elapsed: Micros, mss: u32) -> u32 {
+    fn curve(&self, elapsed: Micros, peak: u32, mss: u32) -> u32 {
         let t = f64::from(elapsed) / 1e6 - f64::from(self.inflection);
         // The cast saturates at both ends.
-        (f64::from(self.plateau) + C * t * t * t * f64::from(mss)) as u32
+        (f64::from(peak) + C * t * t * t * f64::from(mss)) as u32
     }
 }
 
@@ -152,6 +175,8 @@ impl CongestionControl for Cubic {
             self.slow_start(event);
         } else if event.limited {
             self.avoid_congestion(event);
+        } else {
+            self.pause(event.now);
         }
     }
 
@@ -166,11 +191,8 @@ impl CongestionControl for Cubic {
     }
 
     #[inline]
-    fn on_idle(&mut self, since: Time, now: Time) {
-        // Section 5.8: the curve does not run while nothing is sent.
-        if let Phase::Avoidance(epoch) = &mut self.phase {
-            epoch.start = epoch.start.wrapping_add(ticks(Time(now.nanos_since(since))));
-        }
+    fn on_idle(&mut self, since: Time) {
+        self.pause(since);
     }
 
     fn set_threshold(&mut self, octets: u32) {
@@ -268,9 +290,28 @@ mod tests {
         let mut cubic = after_loss_at(1_000);
         cubic.on_ack(&ack(Time(0), MSS));
         let before = cubic.window();
-        cubic.on_idle(Time(0), Time::from_millis(3_600_000));
+        cubic.on_idle(Time(0));
         cubic.on_ack(&ack(Time::from_millis(3_600_001), MSS));
         assert!(cubic.window() - before < MSS, "{before} {}", cubic.window());
+    }
+
+    #[test]
+    fn the_curve_stands_still_while_the_application_has_little_to_send() {
+        let mut cubic = after_loss_at(1_000);
+        cubic.on_ack(&ack(Time(0), MSS));
+        let before = cubic.window();
+        // An hour of exchanges that do not fill the window, and then a window that does.
+        for second in 1..3_600 {
+            cubic.on_ack(&AckEvent { limited: false, ..ack(Time::from_millis(second * 1_000), MSS) });
+        }
+        cubic.on_ack(&ack(Time::from_millis(3_600_000), before));
+        let curve = Epoch { start: 0, inflection: 9.086, estimate: 0, arrived: 0 };
+        // The second before the first of them counts, and the round trip that the curve is ahead.
+        assert!(
+            cubic.window().abs_diff(curve.curve(1_100_000, 1_000 * MSS, MSS)) < MSS,
+            "{}",
+            cubic.window()
+        );
     }
 
     #[test]

@@ -54,8 +54,8 @@ pub trait CongestionControl: Copy {
     fn on_ack(&mut self, event: &AckEvent);
     /// Segments were lost, or marked by ECN, for the first time in a round trip: lowers the threshold.
     fn on_loss(&mut self, now: Time, mss: u32);
-    /// Nothing was in flight from `since` on until `now`.
-    fn on_idle(&mut self, since: Time, now: Time);
+    /// Nothing was in flight from `since` on until now.
+    fn on_idle(&mut self, since: Time);
     /// The threshold becomes this: a window that went unused for long is not believed (RFC 2861, section 3).
     fn set_threshold(&mut self, octets: u32);
     /// Octets a second to send at the most, given the smoothed round trip; `None` to send as the window allows.
@@ -130,8 +130,8 @@ impl CongestionControl for Congestion {
     }
 
     #[inline]
-    fn on_idle(&mut self, since: Time, now: Time) {
-        each!(self, algorithm => algorithm.on_idle(since, now));
+    fn on_idle(&mut self, since: Time) {
+        each!(self, algorithm => algorithm.on_idle(since));
     }
 
     fn set_threshold(&mut self, octets: u32) {

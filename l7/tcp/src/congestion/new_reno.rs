@@ -52,7 +52,7 @@ impl CongestionControl for NewReno {
         self.counted = 0;
     }
 
-    fn on_idle(&mut self, _since: Time, _now: Time) {}
+    fn on_idle(&mut self, _since: Time) {}
 
     fn set_threshold(&mut self, octets: u32) {
         self.threshold = octets;

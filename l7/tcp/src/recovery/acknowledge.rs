@@ -3,11 +3,11 @@
 use super::flight::{FlightPool, Phase, TimerKind};
 use super::prr::Prr;
 use super::rate::Stamp;
-use super::run::State;
+use super::run::{Run, State};
 use super::undo::Armed;
 use super::{Ack, Delivery, Micros, Outcome, RateSample, Recovery, rtt};
-use crate::Time;
 use crate::congestion::{AckEvent, CongestionControl};
+use crate::{SequenceNumber, Time};
 
 /// For how long an acknowledgement that contradicts SACK may be in disorder, at least (as Linux).
 const RENEGING_MICROS: Micros = 10_000;
@@ -30,55 +30,70 @@ impl Recovery {
     /// Takes an acknowledgement. One of octets that are not outstanding changes nothing.
     #[inline]
     pub fn acknowledged(&mut self, pool: &mut FlightPool, ack: &Ack<'_>, now: Time) -> Outcome {
-        let Some(flight) = &self.flight else { return Outcome::default() };
-        if flight.scoreboard.runs.len() == 1
-            && ack.number == flight.scoreboard.next
-            && ack.sack.is_empty()
-            && !ack.ecn_echo
-            && !flight.is_eventful()
-            && flight.duplicates == 0
-        {
-            return self.all_acknowledged(pool, now);
+        if self.flight.is_none() {
+            if let Some(outcome) = self.stretch_acknowledged(ack, now) {
+                return outcome;
+            }
+            self.unfold(pool);
         }
-        self.some_acknowledged(pool, ack, now)
+        let is_plain = ack.sack.is_empty() && !ack.ecn_echo;
+        match &self.flight {
+            Some(flight) if is_plain && !flight.is_eventful() && flight.duplicates == 0 => {
+                let advanced = ack.number - flight.scoreboard.una;
+                if advanced > 0 && advanced <= flight.scoreboard.outstanding() {
+                    return self.some_acknowledged(pool, ack.number, now);
+                }
+            }
+            _ => {}
+        }
+        let outcome = self.anything_acknowledged(pool, ack, now);
+        self.set_pace();
+        outcome
     }
 
-    /// What most exchanges are: one run of octets, sent once, and all of it acknowledged.
-    #[inline]
-    fn all_acknowledged(&mut self, pool: &mut FlightPool, now: Time) -> Outcome {
+    /// Octets that were sent once and arrived in order, while nothing is amiss.
+    fn some_acknowledged(&mut self, pool: &mut FlightPool, to: SequenceNumber, now: Time) -> Outcome {
         let mss = self.mss();
         let Some(flight) = &mut self.flight else { return Outcome::default() };
-        let Some(&run) = flight.scoreboard.runs.front() else { return Outcome::default() };
-        let octets = flight.scoreboard.outstanding();
-        let rtt = now.micros_since(run.sent);
+        let scoreboard = &mut flight.scoreboard;
+        let (octets, outstanding) = (to - scoreboard.una, scoreboard.outstanding());
+        let (mut oldest, mut newest) = (None, Run::BLANK);
+        scoreboard.acknowledge(to, |piece| {
+            oldest = oldest.or(Some(piece.sent));
+            newest = *piece;
+        });
+        let rtt = now.micros_since(oldest.unwrap_or(newest.sent));
+        let least = now.micros_since(newest.sent);
+        flight.probes = 0;
+        flight.rack.arrived(newest.sent, to, now);
+        let rate = flight.delivered.sample(octets, &Stamp::of(&newest), now);
         let limited = flight.usage.is_limited(self.congestion.window(), self.congestion.threshold());
-        self.rtt.sample(rtt, if octets <= 2 * mss { 1 } else { octets.div_ceil(2 * mss) }, now);
         self.rtt.progress();
-        if limited {
-            let next = flight.scoreboard.next;
-            let rate = flight.delivered.sample(octets, &Stamp::of(&run), now);
-            let smoothed = self.rtt.smoothed().unwrap_or(0);
-            let paced = self.pacing_rate().is_some();
-            self.congestion.on_ack(&AckEvent {
-                now,
-                octets,
-                mss,
-                una: next,
-                next,
-                rtt: Some(rtt),
-                smoothed,
-                limited,
-                paced,
-                rate,
-            });
+        self.rtt.sample(rtt, outstanding, mss, now);
+        self.rtt.note_minimum(least, now);
+        self.congestion.on_ack(&AckEvent {
+            now,
+            octets,
+            mss,
+            una: to,
+            next: to + (outstanding - octets),
+            rtt: Some(least),
+            smoothed: self.rtt.smoothed().unwrap_or(0),
+            limited,
+            paced: self.is_paced(),
+            rate,
+        });
+        if octets == outstanding {
+            self.land(pool, now);
+        } else {
+            self.set_pace();
+            self.arm(now); // RFC 6298, section 5.3
         }
-        self.idle_since = now.wrapping_millis();
-        self.abandon(pool);
         Outcome { acknowledged: octets, delivered: octets, rtt: Some(rtt), ..Outcome::default() }
     }
 
     #[inline(never)]
-    fn some_acknowledged(&mut self, pool: &mut FlightPool, ack: &Ack<'_>, now: Time) -> Outcome {
+    fn anything_acknowledged(&mut self, pool: &mut FlightPool, ack: &Ack<'_>, now: Time) -> Outcome {
         let mut outcome = Outcome::default();
         let mss = self.mss();
         let least = self.rtt.minimum().unwrap_or(0);
@@ -155,15 +170,12 @@ impl Recovery {
             _ => delivery.oldest_sacked.map(|sent| now.micros_since(sent)),
         };
         if let Some(rtt) = rtt {
-            // RFC 7323, appendix G: an acknowledgement for two segments each, so many in a window.
-            let mss = self.mss();
-            let samples = if outstanding <= 2 * mss { 1 } else { outstanding.div_ceil(2 * mss) };
-            self.rtt.sample(rtt, samples, now);
+            self.rtt.sample(rtt, outstanding, self.mss(), now);
             outcome.rtt = Some(rtt);
         }
         let newest = delivery.newest_once.filter(|_| !delivery.repeated).map(|sent| now.micros_since(sent));
         if let Some(newest) = newest {
-            self.rtt.note_minimum(newest.max(1), now);
+            self.rtt.note_minimum(newest, now);
         }
         newest
     }
@@ -323,7 +335,7 @@ impl Recovery {
                     rtt: progress.newest,
                     smoothed: self.rtt.smoothed().unwrap_or(0),
                     limited,
-                    paced: self.pacing_rate().is_some(),
+                    paced: self.is_paced(),
                     rate: progress.rate,
                 };
                 self.congestion.on_ack(&event);
@@ -363,12 +375,12 @@ impl Recovery {
     /// Everything is acknowledged: the box goes back, or stays a while for a DSACK.
     #[inline]
     fn land(&mut self, pool: &mut FlightPool, now: Time) {
-        self.idle_since = now.wrapping_millis();
+        self.since = now;
         let Some(flight) = &mut self.flight else { return };
         if flight.undo.as_ref().is_some_and(|armed| armed.any) {
             flight.timer = now.plus_micros(self.rtt.timeout(false));
             flight.timer_kind = TimerKind::Linger;
-            (flight.reorder_at, flight.pace_at) = (Time::NEVER, Time::NEVER);
+            (flight.reorder_at, flight.pace.resumes) = (Time::NEVER, Time::NEVER);
             flight.phase = Phase::Open;
             return;
         }

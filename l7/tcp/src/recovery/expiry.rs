@@ -1,7 +1,7 @@
 //! Which octets of a [`Scoreboard`] are taken for lost, and which no longer are.
 
 use super::run::State;
-use super::scoreboard::Scoreboard;
+use super::scoreboard::{Resent, Scoreboard};
 use super::{Cause, Range};
 use crate::{SequenceNumber, Time};
 
@@ -19,65 +19,43 @@ impl Scoreboard {
     /// `patience` nanoseconds ago (RFC 8985, section 6.2, step 5). Amortised over what it finds and what was sent.
     pub(super) fn expire(&mut self, newest: Time, end: SequenceNumber, patience: u64, now: Time) -> Expired {
         let mut found = Expired::default();
-        self.expire_originals(newest, end, patience, now, &mut found);
-        self.expire_resent(newest, end, patience, now, &mut found);
-        found
-    }
-
-    fn expire_originals(
-        &mut self,
-        newest: Time,
-        end: SequenceNumber,
-        patience: u64,
-        now: Time,
-        found: &mut Expired,
-    ) {
-        let mut index = self.index_of(self.originals_from);
-        while let Some(run) = self.runs.get(index) {
-            if run.state == State::Sent {
-                if run.sent > newest || (run.sent == newest && run.range.end.follows(end)) {
-                    break;
-                }
-                let due = Time(run.sent.0.saturating_add(patience));
+        for oldest in [Self::oldest_original, Self::oldest_resent] {
+            while let Some((index, sent)) = oldest(self, newest, end) {
+                let due = Time(sent.0.saturating_add(patience));
                 if due > now {
-                    found.next = Some(due);
+                    found.next = Some(found.next.map_or(due, |next| next.min(due)));
                     break;
                 }
                 found.lost += self.lose(index, Cause::Rack);
             }
-            index += 1;
         }
-        self.originals_from = self.runs.get(index).map_or(self.next, |run| run.range.start);
+        found
     }
 
-    fn expire_resent(
-        &mut self,
-        newest: Time,
-        end: SequenceNumber,
-        patience: u64,
-        now: Time,
-        found: &mut Expired,
-    ) {
-        while let Some(&front) = self.queue.front() {
+    /// The first run on its first way that was sent before what ends at `end`, and when.
+    fn oldest_original(&mut self, newest: Time, end: SequenceNumber) -> Option<(usize, Time)> {
+        let from = self.index_of(self.originals_from);
+        let ahead = self.runs.range(from.min(self.runs.len())..);
+        let original = ahead.zip(from..).find(|(run, _)| run.state == State::Sent);
+        self.originals_from = original.map_or(self.next, |(run, _)| run.range.start);
+        let (run, index) = original?;
+        let is_before = run.sent < newest || (run.sent == newest && end.reaches(run.range.end));
+        is_before.then_some((index, run.sent))
+    }
+
+    /// The same for what is in flight again. What of it is not any more leaves the queue.
+    fn oldest_resent(&mut self, newest: Time, end: SequenceNumber) -> Option<(usize, Time)> {
+        loop {
+            let &Resent { range, sent } = self.queue.front()?;
             // Of what was sent at the same time, only what lies before the one that arrived.
-            let until = if front.sent < newest { front.range.end } else { front.range.end.earliest(end) };
-            if front.sent > newest || !until.follows(front.range.start) {
-                break;
+            let until = if sent < newest { range.end } else { range.end.earliest(end) };
+            if sent > newest || !until.follows(range.start) {
+                return None;
             }
-            let due = Time(front.sent.0.saturating_add(patience));
-            if due > now {
-                let waiting = Range { start: front.range.start, end: until };
-                if self.resent_within(waiting, front.sent).is_some() {
-                    found.next = Some(found.next.map_or(due, |next| next.min(due)));
-                    break;
-                }
-            } else {
-                let overdue = Range { start: front.range.start, end: until };
-                while let Some(index) = self.resent_within(overdue, front.sent) {
-                    found.lost += self.lose(index, Cause::Rack);
-                }
+            if let Some(index) = self.resent_within(Range { end: until, ..range }, sent) {
+                return Some((index, sent));
             }
-            if until == front.range.end {
+            if until == range.end {
                 self.queue.pop_front();
             } else {
                 self.queue[0].range.start = until;

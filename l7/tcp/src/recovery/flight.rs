@@ -1,8 +1,11 @@
 //! What is only worth knowing while data is in flight, in boxes that are used again and again.
 
+use super::Range;
+use super::pacing::Pace;
 use super::prr::Prr;
 use super::rack::Rack;
 use super::rate::Delivered;
+use super::run::Run;
 use super::scoreboard::Scoreboard;
 use super::undo::Armed;
 use crate::congestion::Congestion;
@@ -93,10 +96,9 @@ pub(super) struct Flight {
     pub(super) timer_kind: TimerKind,
     /// RACK's reordering timer.
     pub(super) reorder_at: Time,
-    /// When the pacer lets more go, if it was asked for more.
-    pub(super) pace_at: Time,
-    /// When the last of what went out will have gone, at the pace.
-    pub(super) paced_until: Time,
+    /// For how many nanoseconds the timer was last set.
+    pub(super) patience: u64,
+    pub(super) pace: Pace,
     /// Peers without SACK: octets that duplicate acknowledgements say have arrived.
     pub(super) duplicates: u32,
     /// Peers without SACK: duplicates are ignored until something after this is acknowledged (RFC 6582, section 4).
@@ -116,7 +118,18 @@ impl Flight {
         self.delivered = Delivered::default();
         self.delivered.begin(now);
         (self.timer, self.timer_kind) = (Time::NEVER, TimerKind::Timeout);
-        (self.reorder_at, self.pace_at, self.paced_until) = (Time::NEVER, Time::NEVER, Time(0));
+        self.reorder_at = Time::NEVER;
+        self.pace = Pace::default();
+    }
+
+    /// Something goes out, from `start` on, while nothing is in flight: what the box was kept for may still come.
+    pub(super) fn begin_again(&mut self, start: SequenceNumber, now: Time) {
+        if self.scoreboard.next == start {
+            self.timer_kind = TimerKind::Timeout;
+            self.delivered.begin(now);
+        } else {
+            self.begin(start, now);
+        }
     }
 
     /// True if there is more to an acknowledgement than that octets arrived in order.
@@ -124,10 +137,37 @@ impl Flight {
     pub(super) fn is_eventful(&self) -> bool {
         self.phase != Phase::Open
             || self.scoreboard.sacked > 0
+            || self.scoreboard.lost > 0
             || !self.scoreboard.queue.is_empty()
             || self.undo.is_some()
             || self.probe.is_some()
             || self.reorder_at != Time::NEVER
+    }
+
+    /// True if all that is in flight was sent once, and nothing is amiss.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.scoreboard.outstanding() > 0 && self.allowance == 0 && !self.probing && !self.is_eventful()
+    }
+
+    /// Octets that go out for the first time now.
+    #[inline]
+    pub(super) fn run(&self, range: Range, now: Time) -> Run {
+        Run {
+            range,
+            sent: now,
+            delivered: self.delivered.octets,
+            delivered_at: self.delivered.at,
+            first_sent: self.delivered.first_sent,
+            ..Run::BLANK
+        }
+    }
+
+    /// Something went out.
+    #[inline]
+    pub(super) fn note_usage(&mut self, window: u32, mss: u32) {
+        let (pipe, scoreboard) = (self.pipe(), &self.scoreboard);
+        self.usage.sent(scoreboard.una, scoreboard.next, pipe, window.saturating_sub(pipe), mss);
     }
 
     /// Octets thought to be in the network, those that duplicate acknowledgements stand for left out.

@@ -7,8 +7,8 @@
 //! - calls [`Recovery::timer_expired`] at [`Recovery::deadline`], or later, and does what that says.
 //!
 //! Everything that only exists while data is in flight lies in a box of a [`FlightPool`], and is back there when all is
-//! acknowledged: an idle connection holds no scoreboard. (It is kept for one timeout more if a DSACK may yet tell that the
-//! window was reduced without reason.)
+//! acknowledged: an idle connection holds no scoreboard, and neither does one with a single stretch of octets in
+//! flight. (It is kept for one timeout more if a DSACK may yet tell that the window was reduced without reason.)
 //!
 //! Not in here: retransmission of SYN (the connection has its own timer, with [`Recovery::rto`] of a fresh estimator),
 //! zero-window probes (not in flight: they are not reported as sent) and keepalives.
@@ -27,6 +27,7 @@ mod rtt;
 mod run;
 mod sack;
 mod scoreboard;
+mod stretch;
 mod timer;
 mod transmit;
 mod undo;
@@ -46,6 +47,7 @@ use crate::congestion::{Algorithm, Congestion, CongestionControl, initial_window
 use delivery::Delivery;
 use flight::{Flight, Phase};
 use rack::Reordering;
+use stretch::Stretch;
 
 /// What a connection is set up with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,10 +72,12 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Recovery {
     flight: Option<Box<Flight>>,
+    /// What is in flight without a box.
+    stretch: Stretch,
+    /// When the stretch was sent; while nothing is in flight, when the last of what was has been acknowledged.
+    since: Time,
     rtt: RttEstimator,
     congestion: Congestion,
-    /// When the last of what was in flight was acknowledged, in wrapping milliseconds.
-    idle_since: u32,
     mss: u16,
     sack: bool,
     reordering: Reordering,
@@ -88,9 +92,10 @@ impl Recovery {
         let mss = settings.mss.max(1);
         Self {
             flight: None,
+            stretch: Stretch::NONE,
+            since: now,
             rtt: RttEstimator::new(settings.rto),
             congestion: Congestion::new(settings.algorithm, u32::from(mss)),
-            idle_since: now.wrapping_millis(),
             mss,
             sack: settings.sack,
             reordering: Reordering::NONE,
@@ -100,14 +105,14 @@ impl Recovery {
     /// The handshake is over: what SYN and its acknowledgement took, if SYN went out once (or a timestamp told).
     pub fn handshake(&mut self, rtt: Option<Micros>, syn_was_retransmitted: bool, now: Time) {
         if let Some(rtt) = rtt {
-            self.rtt.sample(rtt, 1, now);
+            self.rtt.sample(rtt, 0, self.mss(), now);
         }
         if syn_was_retransmitted {
             // RFC 5681, section 3.1: the network is not to be trusted with more.
             self.congestion.set_window(u32::from(self.mss));
             self.rtt.doubt();
         }
-        self.idle_since = now.wrapping_millis();
+        self.since = now;
     }
 
     /// Both ends permitted SACK, or not: before anything is sent.
@@ -120,7 +125,7 @@ impl Recovery {
         let mss = mss.max(1);
         let fresh = self.congestion.window() == initial_window(self.mss())
             && self.congestion.threshold() == u32::MAX
-            && self.flight.is_none();
+            && self.outstanding() == 0;
         self.mss = mss;
         if fresh {
             self.congestion.set_window(initial_window(u32::from(mss)));
@@ -131,6 +136,7 @@ impl Recovery {
 
     /// The connection is no more.
     pub fn abandon(&mut self, pool: &mut FlightPool) {
+        self.stretch = Stretch::NONE;
         if let Some(flight) = self.flight.take() {
             pool.give(flight);
         }
@@ -140,14 +146,14 @@ impl Recovery {
     #[must_use]
     #[inline]
     pub fn outstanding(&self) -> u32 {
-        self.flight.as_ref().map_or(0, |flight| flight.scoreboard.outstanding())
+        self.flight.as_ref().map_or(self.stretch.length, |flight| flight.scoreboard.outstanding())
     }
 
     /// Octets thought to be in the network (`pipe`, RFC 6675).
     #[must_use]
     #[inline]
     pub fn in_flight(&self) -> u32 {
-        self.flight.as_ref().map_or(0, |flight| flight.pipe())
+        self.flight.as_ref().map_or(self.stretch.length, |flight| flight.pipe())
     }
 
     /// The congestion window in octets.

@@ -68,6 +68,16 @@ impl Rack {
         }
     }
 
+    /// The same for what was sent at `sent`, once, and arrived in order: all before `end` has.
+    #[inline]
+    pub(super) fn arrived(&mut self, sent: Time, end: SequenceNumber, now: Time) {
+        self.forward = end;
+        self.rtt = now.nanos_since(sent);
+        if sent >= self.newest {
+            (self.newest, self.end) = (sent, end);
+        }
+    }
+
     /// Step 4, for a DSACK: the window was too narrow.
     pub(super) fn duplicate(
         &mut self,

@@ -15,13 +15,13 @@ pub(super) const INITIAL: Micros = 1_000_000;
 /// The same after a SYN that was sent more than once, and so measured nothing (RFC 6298, section 5.7).
 const DOUBTED: Micros = 3_000_000;
 
-/// For how long a minimum of the round-trip time is believed: routes change.
-const MINIMUM_LIFETIME_SECONDS: u16 = 300;
+/// For how long a minimum of the round-trip time is believed, in units of 2^30 nanoseconds: five minutes. Routes change.
+const MINIMUM_LIFETIME: u16 = 280;
 
 /// Means are kept in sixteenths of a microsecond, so that the small steps of many samples a window add up.
 const FRACTION: u32 = 4;
-/// More samples than this in a window weigh as this many, or their steps would be smaller than that.
-const MOST_SAMPLES: u32 = 64;
+/// More samples than this power of two in a window weigh as this many, or their steps would be smaller than that.
+const MOST_SAMPLES: u32 = 6;
 
 /// How soon a timeout may come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +49,7 @@ pub struct RttEstimator {
     /// RTTVAR, likewise.
     variation: u32,
     minimum: Micros,
-    /// When `minimum` was measured, in wrapping seconds.
+    /// When `minimum` was measured, in units of 2^30 nanoseconds, wrapping.
     minimum_at: u16,
     /// The policy, in tenths of a millisecond.
     margin: u16,
@@ -84,9 +84,10 @@ impl RttEstimator {
         self.is_doubted = true;
     }
 
-    /// One measurement, of which there are about `samples` in a window: each counts the less for it (RFC 7323, appendix G).
+    /// One measurement while `outstanding` octets are in flight. Of those there is one for every two segments: the more there are in
+    /// a window, the less each counts (RFC 7323, appendix G).
     #[inline]
-    pub fn sample(&mut self, rtt: Micros, samples: u32, now: Time) {
+    pub fn sample(&mut self, rtt: Micros, outstanding: u32, mss: u32, now: Time) {
         let rtt = rtt.clamp(1, LONGEST);
         self.note_minimum(rtt, now);
         let rtt = rtt << FRACTION;
@@ -97,27 +98,27 @@ impl RttEstimator {
         }
         // RFC 6298, section 2.3: the variation first, with alpha = 1/8 and beta = 1/4.
         let off = self.smoothed.abs_diff(rtt);
-        if samples <= 1 {
-            self.variation = step(self.variation, off, 4);
-            self.smoothed = step(self.smoothed, rtt, 8);
+        // As a power of two.
+        let samples = if outstanding <= 2 * mss {
+            0
         } else {
-            let samples = samples.min(MOST_SAMPLES);
-            self.variation = step(self.variation, off, 4 * samples);
-            self.smoothed = step(self.smoothed, rtt, 8 * samples);
-        }
+            (outstanding.ilog2() - (2 * mss).ilog2()).min(MOST_SAMPLES)
+        };
+        self.variation = step(self.variation, off, 2 + samples);
+        self.smoothed = step(self.smoothed, rtt, 3 + samples);
     }
 
     /// A measurement that is good for the minimum alone: of the newest segment that an acknowledgement covers.
     #[inline]
     pub fn note_minimum(&mut self, rtt: Micros, now: Time) {
         if rtt <= self.minimum || self.is_minimum_old(now) {
-            (self.minimum, self.minimum_at) = (rtt.max(1), seconds(now));
+            (self.minimum, self.minimum_at) = (rtt.max(1), long_units(now));
         }
     }
 
     #[inline]
     fn is_minimum_old(&self, now: Time) -> bool {
-        seconds(now).wrapping_sub(self.minimum_at) > MINIMUM_LIFETIME_SECONDS
+        long_units(now).wrapping_sub(self.minimum_at) > MINIMUM_LIFETIME
     }
 
     /// SRTT; `None` before the first sample.
@@ -192,16 +193,16 @@ impl RttEstimator {
     }
 }
 
-/// `mean` after a step of one `part`th towards `value`, rounded.
+/// `mean` after a step towards `value` of its distance divided by 2^`shift`, rounded.
 #[inline]
-fn step(mean: u32, value: u32, part: u32) -> u32 {
-    let (off, half) = (mean.abs_diff(value), part / 2);
-    if value > mean { mean + (off + half) / part } else { mean - (off + half) / part }
+fn step(mean: u32, value: u32, shift: u32) -> u32 {
+    let (off, half) = (mean.abs_diff(value), 1 << shift >> 1);
+    if value > mean { mean + ((off + half) >> shift) } else { mean - ((off + half) >> shift) }
 }
 
 #[inline]
-fn seconds(now: Time) -> u16 {
-    (now.millis() / 1_000) as u16
+fn long_units(now: Time) -> u16 {
+    (now.0 >> 30) as u16
 }
 
 #[cfg(test)]
@@ -222,7 +223,7 @@ mod tests {
         let mut rtt = RttEstimator::new(PLAIN);
         assert_eq!(rtt.timeout(false), INITIAL);
         for (sample, smoothed, variation, timeout) in table {
-            rtt.sample(sample, 1, Time(0));
+            rtt.sample(sample, 0, 1_000, Time(0));
             assert_eq!(
                 (rtt.smoothed(), rtt.variation(), rtt.timeout(false)),
                 (Some(smoothed), variation, timeout),
@@ -234,7 +235,7 @@ mod tests {
     #[test]
     fn backoff_doubles_up_to_a_minute_and_progress_ends_it() {
         let mut rtt = RttEstimator::new(PLAIN);
-        rtt.sample(100_000, 1, Time(0));
+        rtt.sample(100_000, 0, 1_000, Time(0));
         let base = rtt.timeout(false);
         for doublings in 1..40 {
             rtt.back_off();
@@ -249,11 +250,11 @@ mod tests {
     fn many_samples_a_window_weigh_as_much_as_one() {
         // RFC 7323, appendix G: after one window of equal samples, the mean moved about as far as by one.
         let (mut one, mut many) = (RttEstimator::new(PLAIN), RttEstimator::new(PLAIN));
-        one.sample(10_000, 1, Time(0));
-        many.sample(10_000, 1, Time(0));
-        one.sample(20_000, 1, Time(0));
-        for _ in 0..60 {
-            many.sample(20_000, 60, Time(0));
+        one.sample(10_000, 0, 1_000, Time(0));
+        many.sample(10_000, 0, 1_000, Time(0));
+        one.sample(20_000, 0, 1_000, Time(0));
+        for _ in 0..64 {
+            many.sample(20_000, 128 * 1_000, 1_000, Time(0));
         }
         let (one, many) = (one.smoothed().unwrap(), many.smoothed().unwrap());
         assert!(many.abs_diff(one) < one / 50, "{one} {many}");
@@ -263,7 +264,7 @@ mod tests {
     fn a_lone_segment_waits_for_the_delayed_acknowledgement() {
         let mut rtt = RttEstimator::new(RtoPolicy::BACKEND);
         for _ in 0..100 {
-            rtt.sample(100, 1, Time(0));
+            rtt.sample(100, 0, 1_000, Time(0));
         }
         assert!(rtt.timeout(false) < 5_500 && rtt.timeout(true) >= 45_000);
         assert!(rtt.probe_timeout(false) < 2_000 && rtt.probe_timeout(true) >= 45_000);
@@ -272,10 +273,10 @@ mod tests {
     #[test]
     fn the_minimum_is_forgotten_after_five_minutes() {
         let mut rtt = RttEstimator::new(PLAIN);
-        rtt.sample(1_000, 1, Time(0));
-        rtt.sample(2_000, 1, Time::from_millis(300_000));
+        rtt.sample(1_000, 0, 1_000, Time(0));
+        rtt.sample(2_000, 0, 1_000, Time::from_millis(300_000));
         assert_eq!(rtt.minimum(), Some(1_000));
-        rtt.sample(2_000, 1, Time::from_millis(301_000));
+        rtt.sample(2_000, 0, 1_000, Time::from_millis(302_000));
         assert_eq!(rtt.minimum(), Some(2_000));
     }
 }

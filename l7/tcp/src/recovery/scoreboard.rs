@@ -77,23 +77,25 @@ impl Scoreboard {
         self.runs.partition_point(|run| run.range.end - self.una <= offset)
     }
 
-    /// New data goes out, right after what went before. It joins the last run if that is younger than `slack` nanoseconds.
+    /// New data up to `end` goes out, right after what went before. False if that is older than `slack` nanoseconds, or not in its first
+    /// flight: then it is a run of its own.
     #[inline]
-    pub(super) fn append(&mut self, run: Run, slack: u64) {
-        self.next = run.range.end;
-        if let Some(last) = self.runs.back_mut()
-            && last.state == State::Sent
-            && run.sent.nanos_since(last.sent) <= slack
-        {
-            last.range.end = run.range.end;
-            return;
+    pub(super) fn extend(&mut self, end: SequenceNumber, now: Time, slack: u64) -> bool {
+        match self.runs.back_mut() {
+            Some(last) if last.state == State::Sent && now.nanos_since(last.sent) <= slack => {
+                (last.range.end, self.next) = (end, end);
+                true
+            }
+            _ => false,
         }
-        self.push(&run);
     }
 
+    /// The same, as a run of its own.
+    ///
     /// Field by field into its place: copied as a whole, it would have to wait for its own parts to be written.
     #[inline]
-    fn push(&mut self, run: &Run) {
+    pub(super) fn push(&mut self, run: &Run) {
+        self.next = run.range.end;
         self.runs.push_back(Run::BLANK);
         if let Some(back) = self.runs.back_mut() {
             back.range = run.range;

@@ -4,7 +4,7 @@ use super::flight::{FlightPool, Phase, TimerKind};
 use super::run::State;
 use super::scoreboard::Scoreboard;
 use super::undo::Armed;
-use super::{Action, Cause, Recovery, Retransmission};
+use super::{Action, Cause, Micros, Recovery, Retransmission};
 use crate::Time;
 use crate::congestion::CongestionControl;
 
@@ -13,18 +13,24 @@ impl Recovery {
     #[must_use]
     #[inline]
     pub fn deadline(&self) -> Option<Time> {
-        let flight = self.flight.as_ref()?;
-        let first = flight.timer.min(flight.reorder_at).min(flight.pace_at);
+        let first = match &self.flight {
+            Some(flight) => flight.timer.min(flight.reorder_at).min(flight.pace.resumes),
+            None if self.stretch.length > 0 => self.stretch_timer().0,
+            None => return None,
+        };
         (first != Time::NEVER).then_some(first)
     }
 
     /// A deadline has passed, perhaps: does what is due. Harmless when nothing is.
     #[must_use]
     pub fn timer_expired(&mut self, pool: &mut FlightPool, now: Time) -> Action {
+        if self.stretch.length > 0 && self.stretch_timer().0 <= now {
+            self.unfold(pool);
+        }
         let Some(flight) = &mut self.flight else { return Action::None };
         let mut action = Action::None;
-        if flight.pace_at <= now {
-            flight.pace_at = Time::NEVER;
+        if flight.pace.resumes <= now {
+            flight.pace.resumes = Time::NEVER;
             action = Action::Transmit;
         }
         if flight.reorder_at <= now {
@@ -58,21 +64,29 @@ impl Recovery {
     /// Sets the timer anew for what is in flight.
     #[inline]
     pub(super) fn arm(&mut self, now: Time) {
-        let lone = self.is_lone();
-        let timeout = self.rtt.timeout(lone);
-        let Some(flight) = &mut self.flight else { return };
+        let Some(flight) = &self.flight else { return };
         // RFC 8985, section 7.2: with SACK, and unless RACK is at work. Beyond it, recovery that waits for the last of its
         // own retransmissions may probe, too, and probes go on, each after twice the time, as those of QUIC do (RFC 9002,
         // section 6.2.1), until it is time for the timeout: where that is many round trips, bursts of losses are shorter.
-        let may_probe = self.sack
-            && self.rtt.backoff() == 0
-            && (flight.phase != Phase::Open || flight.scoreboard.sacked == 0);
-        let probe = self.rtt.probe_timeout(lone).saturating_mul(1 << flight.probes.min(16));
-        (flight.timer, flight.timer_kind) = if may_probe && probe < timeout {
-            (now.plus_micros(probe), TimerKind::Probe)
-        } else {
-            (now.plus_micros(timeout), TimerKind::Timeout)
-        };
+        let may_probe = flight.phase != Phase::Open || flight.scoreboard.sacked == 0;
+        let (wait, kind) = self.wait(may_probe, flight.probes);
+        let Some(flight) = &mut self.flight else { return };
+        flight.patience = u64::from(wait) * 1_000;
+        (flight.timer, flight.timer_kind) = (now.plus_micros(wait), kind);
+    }
+
+    /// For how long acknowledgements may fail to come, and what is done then.
+    #[inline]
+    pub(super) fn wait(&self, may_probe: bool, probes: u8) -> (Micros, TimerKind) {
+        let lone = self.is_lone();
+        let timeout = self.rtt.timeout(lone);
+        if may_probe && self.sack && self.rtt.backoff() == 0 {
+            let probe = self.rtt.probe_timeout(lone).saturating_mul(1 << probes.min(16));
+            if probe < timeout {
+                return (probe, TimerKind::Probe);
+            }
+        }
+        (timeout, TimerKind::Timeout)
     }
 
     /// RFC 8985, section 7.3.

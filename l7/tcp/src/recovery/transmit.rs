@@ -1,8 +1,8 @@
 //! What may go out next, and what is noted when it does.
 
-use super::flight::{Flight, FlightPool, Phase, Probe, TimerKind};
+use super::flight::{FlightPool, Phase, Probe, TimerKind};
 use super::run::{Run, State};
-use super::{Cause, Range, Recovery, Retransmission};
+use super::{Range, Recovery, Retransmission};
 use crate::Time;
 use crate::congestion::{CongestionControl, initial_window};
 
@@ -36,25 +36,24 @@ impl Recovery {
         self.flight.as_ref().is_some_and(|flight| flight.scoreboard.lost > 0)
     }
 
-    /// How many of `queued` octets of new data may go: all of them, or else whole segments. Ask when there is nothing to
-    /// retransmit (after a timeout, retransmissions come first also where they have to wait).
+    /// How many of `queued` octets of new data may go: all of them, or else a segment or more, or none. Ask when there is nothing
+    /// to retransmit (after a timeout, retransmissions come first also where they have to wait).
     #[must_use]
     #[inline]
     pub fn may_send(&mut self, now: Time, queued: u32) -> u32 {
-        let Some(flight) = &self.flight else {
-            self.restart_after_idle(now);
-            return whole(self.congestion.window(), queued, self.mss());
+        let (mss, window) = (self.mss(), self.congestion.window());
+        let Some(flight) = &mut self.flight else {
+            if self.stretch.length == 0 {
+                self.restart_after_idle(now);
+            }
+            return whole(self.congestion.window().saturating_sub(self.stretch.length), queued, mss);
         };
         if flight.scoreboard.lost > 0 && !flight.prefer_new && flight.allowance == 0 {
             return 0; // lost octets have the first claim on the window
         }
-        let room = self.congestion.window().saturating_sub(flight.pipe()).max(flight.allowance);
-        let room = whole(room, queued, self.mss());
-        if room == 0 {
-            return 0;
-        }
-        let paced = self.paced_room(now);
-        if paced < room { whole(paced, queued, self.mss()) } else { room }
+        let room = window.saturating_sub(flight.pipe()).max(flight.allowance);
+        let room = whole(room, queued, mss);
+        if room == 0 { 0 } else { whole(flight.pace.room(mss, now).min(room), queued, mss) }
     }
 
     /// A segment with the octets `range` goes out: new data if it starts at SND.NXT, else a retransmission. `timestamp`: its
@@ -64,32 +63,61 @@ impl Recovery {
         if range.length() == 0 {
             return;
         }
-        let mss = self.mss();
+        if self.flight.is_none() {
+            if self.extend_stretch(range, now) {
+                return;
+            }
+            self.unfold(pool);
+        }
+        match &self.flight {
+            Some(flight) if range.start == flight.scoreboard.next && flight.is_plain() => {
+                self.sent_more(range, now);
+            }
+            _ => self.sent_anything(range, timestamp, now),
+        }
+    }
+
+    /// New octets follow others that are in flight while nothing is amiss.
+    #[inline]
+    fn sent_more(&mut self, range: Range, now: Time) {
+        let (mss, window, slack) = (self.mss(), self.congestion.window(), self.slack());
+        let Some(flight) = &mut self.flight else { return };
+        let before = flight.scoreboard.outstanding();
+        if !flight.scoreboard.extend(range.end, now, slack) {
+            let run = flight.run(range, now);
+            flight.scoreboard.push(&run);
+        }
+        flight.note_usage(window, mss);
+        flight.pace.sent(range.length(), now);
+        if before <= mss {
+            // The timer of a lone segment allows for an acknowledgement that is kept back, which is not to be expected any more.
+            self.arm(now);
+        } else if flight.timer_kind == TimerKind::Probe {
+            // RFC 8985, section 7.2: the probe's timer runs from the last segment.
+            flight.timer = Time(now.0.saturating_add(flight.patience));
+        }
+    }
+
+    /// [`Self::sent`] for whatever a box has to know.
+    fn sent_anything(&mut self, range: Range, timestamp: u32, now: Time) {
+        let (mss, window) = (self.mss(), self.congestion.window());
         if self.outstanding() == 0 {
             self.restart_after_idle(now);
-            self.open_flight(pool, range, now);
         }
-        let (rate, round_trip) = (self.pacing_rate(), self.rtt.smoothed_nanos());
-        let was_lone = self.is_lone();
         let Some(flight) = &mut self.flight else { return };
-        // Only what all goes out for the first time: next to retransmissions, RACK needs to know which was sent first.
-        let slack = if flight.is_eventful() { 0 } else { round_trip >> SLACK_SHIFT };
-        let first = flight.scoreboard.outstanding() == 0;
+        let before = flight.scoreboard.outstanding();
+        if before == 0 {
+            flight.begin_again(range.start, now);
+        }
         let fresh = range.start == flight.scoreboard.next;
-        let run = Run {
-            range,
-            sent: now,
-            delivered: flight.delivered.octets,
-            delivered_at: flight.delivered.at,
-            first_sent: flight.delivered.first_sent,
-            state: if fresh { State::Sent } else { State::Resent },
-            cause: Cause::default(),
-            repeated: !fresh,
-        };
+        let run = flight.run(range, now);
         if fresh {
-            flight.scoreboard.append(run, slack);
+            // Next to retransmissions, RACK needs to know which was sent first.
+            if !flight.scoreboard.extend(range.end, now, 0) {
+                flight.scoreboard.push(&run);
+            }
         } else {
-            flight.scoreboard.resend(run);
+            flight.scoreboard.resend(Run { state: State::Resent, repeated: true, ..run });
             if let Some(armed) = &mut flight.undo {
                 armed.sent(range.length(), timestamp);
             }
@@ -103,17 +131,18 @@ impl Recovery {
             flight.probe = Some(Probe { end: flight.scoreboard.next, retransmission: !fresh });
         }
         flight.allowance = flight.allowance.saturating_sub(octets);
-        let pipe = flight.pipe();
-        let room = self.congestion.window().saturating_sub(pipe);
-        let scoreboard = &flight.scoreboard;
-        flight.usage.sent(scoreboard.una, scoreboard.next, pipe, room, mss);
-        Self::note_pace(flight, rate, octets, now);
-        // RFC 6298, section 5.1; RFC 8985, section 7.2: the probe's timer runs from the last segment. That of a lone segment allows for an
-        // acknowledgement that is kept back, which is not to be expected any more when there is a second.
-        let is_joined = was_lone && flight.scoreboard.outstanding() > mss;
-        if first || !fresh || is_joined || flight.timer_kind == TimerKind::Probe {
+        flight.note_usage(window, mss);
+        flight.pace.sent(octets, now);
+        // RFC 6298, section 5.1; as above.
+        if before <= mss || !fresh || flight.timer_kind == TimerKind::Probe {
             self.arm(now);
         }
+    }
+
+    /// For how many nanoseconds octets that go out belong to the same run.
+    #[inline]
+    pub(super) fn slack(&self) -> u64 {
+        self.rtt.smoothed_nanos() >> SLACK_SHIFT
     }
 
     /// There is nothing more to send although the window allows it: samples of the rate of delivery are the application's.
@@ -124,40 +153,23 @@ impl Recovery {
         }
     }
 
-    fn open_flight(&mut self, pool: &mut FlightPool, range: Range, now: Time) {
-        match &mut self.flight {
-            // Kept for a DSACK: that may still come.
-            Some(flight) if flight.scoreboard.next == range.start => {
-                flight.timer_kind = TimerKind::Timeout;
-                flight.delivered.begin(now);
-            }
-            Some(flight) => flight.begin(range.start, now),
-            None => {
-                let mut flight: Box<Flight> = pool.take();
-                flight.begin(range.start, now);
-                self.flight = Some(flight);
-            }
-        }
-    }
-
     /// After an idle time the window halves for each timeout that passed, down to the initial one (RFC 5681, section 4.1;
     /// RFC 2861, section 3.1), and the threshold remembers what it was.
     #[inline]
-    fn restart_after_idle(&mut self, now: Time) {
-        let idle = now.wrapping_millis().wrapping_sub(self.idle_since);
-        if idle != 0 && u64::from(idle) * 1_000 > u64::from(self.rtt.timeout(false)) {
+    pub(super) fn restart_after_idle(&mut self, now: Time) {
+        let idle = now.nanos_since(self.since);
+        if idle > u64::from(self.rtt.timeout(false)) * 1_000 {
             self.shrink_idle(idle, now);
         }
     }
 
     #[cold]
-    fn shrink_idle(&mut self, idle: u32, now: Time) {
-        self.idle_since = now.wrapping_millis();
-        let since = Time(now.0.saturating_sub(u64::from(idle) * 1_000_000));
-        self.congestion.on_idle(since, now);
+    fn shrink_idle(&mut self, idle: u64, now: Time) {
+        self.congestion.on_idle(self.since);
+        self.since = now;
         let (window, restart) = (self.congestion.window(), initial_window(self.mss()));
         if window > restart {
-            let halvings = (u64::from(idle) * 1_000 / u64::from(self.rtt.timeout(false))).min(31);
+            let halvings = (idle / 1_000 / u64::from(self.rtt.timeout(false))).min(31);
             let threshold = self.congestion.threshold();
             let remembered = (u64::from(window) * 3 / 4) as u32;
             self.congestion.set_threshold(threshold.max(remembered));
@@ -166,8 +178,14 @@ impl Recovery {
     }
 }
 
-/// `queued` octets if they fit into `room`, else as many whole segments as do.
+/// `queued` octets if they fit into `room`, else all of it if it holds a segment.
 #[inline]
 fn whole(room: u32, queued: u32, mss: u32) -> u32 {
-    if queued <= room { queued } else { room - room % mss }
+    if queued <= room {
+        queued
+    } else if room >= mss {
+        room
+    } else {
+        0
+    }
 }

@@ -86,7 +86,9 @@ proptest! {
             let all = naive.len() as u32;
             match step {
                 Step::Append(length) => {
-                    scoreboard.append(run_of(Range::new(scoreboard.next, length), now, State::Sent), 15);
+                    if !scoreboard.extend(scoreboard.next + length, now, 15) {
+                        scoreboard.push(&run_of(Range::new(scoreboard.next, length), now, State::Sent));
+                    }
                     naive.extend((0..length).map(|_| State::Sent));
                 }
                 Step::Acknowledge(octets) => {

@@ -68,7 +68,7 @@ impl Scene {
 
     pub(super) fn ack_with(&mut self, next: u32, blocks: &[Range], echo: Option<Echo>) -> Outcome {
         let number = START + next * MSS;
-        let duplicate = self.recovery.flight.as_ref().is_some_and(|flight| flight.scoreboard.una == number);
+        let duplicate = number == START + self.next * MSS - self.recovery.outstanding();
         let ack = Ack { number, sack: blocks, duplicate, echo, ecn_echo: false };
         let outcome = self.recovery.acknowledged(&mut self.pool, &ack, self.now);
         self.check();

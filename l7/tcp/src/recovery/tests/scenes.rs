@@ -6,13 +6,36 @@ use crate::recovery::{Action, Cause, Retransmission, Stage, Undo};
 #[test]
 fn a_box_is_only_held_while_something_is_in_flight() {
     let mut scene = Scene::new(true);
-    scene.send(2);
+    scene.send(1);
+    scene.pass(10);
+    scene.send(1);
     assert_eq!((scene.recovery.outstanding(), scene.pool.idle()), (2_000, 0));
-    scene.pass(100);
+    scene.pass(90);
     let outcome = scene.ack(2, &[]);
     assert_eq!((outcome.acknowledged, outcome.rtt), (2_000, Some(100_000)));
     assert_eq!((scene.recovery.outstanding(), scene.pool.idle()), (0, 1));
     assert_eq!(scene.recovery.deadline(), None);
+}
+
+#[test]
+fn what_goes_out_at_once_and_arrives_whole_needs_no_box() {
+    let mut scene = Scene::new(true);
+    scene.send(10);
+    assert!(scene.recovery.flight.is_none());
+    assert_eq!((scene.recovery.outstanding(), scene.recovery.in_flight()), (10_000, 10_000));
+    // Two round trips and a millisecond (RFC 8985, section 7.2).
+    assert_eq!(scene.recovery.deadline(), Some(scene.now.plus_millis(201)));
+    assert_eq!(scene.transmit(), (vec![], 0), "the window is full");
+    scene.pass(100);
+    let outcome = scene.ack(10, &[]);
+    assert_eq!((outcome.acknowledged, outcome.delivered, outcome.rtt), (10_000, 10_000, Some(100_000)));
+    assert_eq!((scene.recovery.outstanding(), scene.pool.idle(), scene.recovery.window()), (0, 0, 18_000));
+    // What happens to the box is the same as if it had been there from the start.
+    scene.send(18);
+    scene.pass(100);
+    assert_eq!(scene.ack(19, &[]).rtt, Some(100_000));
+    assert_eq!((scene.recovery.outstanding(), scene.recovery.window()), (9_000, 26_000));
+    assert_eq!(scene.recovery.deadline(), Some(scene.now.plus_millis(201)));
 }
 
 #[test]
