@@ -3,7 +3,8 @@
 use super::peer::{ACK, LOCAL, Peer, SYN, mss};
 use crate::segment::{Flags, Options, Segment, Timestamps};
 use crate::{
-    Addr, Config, Counter, Endpoint, HeapBuf, Incoming, ListenerConfig, SequenceNumber, Settings, State,
+    Addr, Config, Counter, Endpoint, HeapBuf, Incoming, ListenerConfig, SequenceNumber, Settings, Stack,
+    State, Time,
 };
 
 const NONE: Options = Options::NONE;
@@ -252,4 +253,26 @@ fn connections_in_time_wait_are_bounded_and_the_oldest_goes_first() {
     }
     assert_eq!((peer.stack.connections(), peer.stack.time_wait()), (0, 100));
     assert_eq!(peer.stack.counters().value(Counter::TimeWaitOverflow), 200);
+}
+
+#[test]
+fn a_damaged_segment_is_counted_and_forgotten() {
+    // MUST-3.
+    let now = Time::from_millis(1);
+    let mut stack: Stack<HeapBuf> = Stack::new(&Config::default(), 1, now);
+    stack.listen(LOCAL, &ListenerConfig::default()).unwrap();
+    let (remote, syn) = syn_from(99);
+    let mut header = [0; crate::segment::MAX_HEADER];
+    let length = syn.write(&mut header);
+    let sum = crate::checksum::Sum::pseudo_header(&remote.addr, &LOCAL.addr, length as u32);
+    let checksum = sum.octets(&header[..length]).checksum();
+    Segment::put_checksum(&mut header, checksum);
+    for damage in [1, 0] {
+        let mut octets = header[..length].to_vec();
+        octets[5] ^= damage;
+        let segment = HeapBuf::from(octets);
+        stack.receive(now, Incoming { local: LOCAL.addr, remote: remote.addr, ecn: 0, segment });
+        assert_eq!(stack.poll_transmit(now).is_some(), damage == 0);
+    }
+    assert_eq!(stack.counters().value(Counter::InCsumErrors), 1);
 }

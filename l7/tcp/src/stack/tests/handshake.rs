@@ -194,3 +194,29 @@ fn listeners_and_connections_of_one_port_do_not_disturb_each_other() {
     peer.put(SYN | ACK, 0, 1, &[], mss(1000));
     assert_eq!(peer.events(), [Event::Connected(id)]);
 }
+
+#[test]
+fn a_syn_of_another_attempt_has_the_client_reset_the_old_one() {
+    // Not back to LISTEN at once, as section 3.10.7.4 has it, fourth: a blind SYN would end it.
+    for number in [100, 1 << 30] {
+        let mut peer = Peer::listening(&ListenerConfig::default());
+        peer.put(SYN, 0, 0, &[], mss(1000));
+        peer.one();
+        peer.put(SYN, number, 0, &[], mss(1000));
+        peer.acknowledges(1, 1);
+        peer.put(RST, 1, 0, &[], NONE);
+        peer.put(SYN, number, 0, &[], mss(1000));
+        let answer = peer.one();
+        assert_eq!((answer.flags, answer.acknowledgement), (SYN | ACK, number + 1));
+    }
+}
+
+#[test]
+fn data_beside_a_syn_is_asked_for_again() {
+    let mut peer = Peer::listening(&ListenerConfig::default());
+    peer.put(SYN, 0, 0, b"early", mss(1000));
+    assert_eq!(peer.one().acknowledgement, 1);
+    peer.put(ACK, 1, 1, b"early", NONE);
+    let id = peer.stack.accept(peer.listener).unwrap();
+    assert_eq!(peer.stack.read(id).flatten().copied().collect::<Vec<_>>(), b"early");
+}

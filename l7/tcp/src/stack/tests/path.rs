@@ -3,8 +3,8 @@
 use super::peer::{ACK, Peer, SYN, TUPLE};
 use crate::segment::{MAX_HEADER, Options, Segment, Timestamps};
 use crate::{
-    Addr, Checksums, Config, Ending, Endpoint, Event, HeapBuf, IcmpError, Incoming, ListenerConfig, Settings,
-    Stack, State, Time,
+    Addr, Checksums, Config, Ending, Endpoint, Event, HeapBuf, IcmpError, Incoming, ListenerConfig,
+    SequenceNumber, Settings, Stack, State, Time, Tuple,
 };
 
 #[test]
@@ -99,31 +99,73 @@ fn a_path_found_narrow_is_tried_again_after_ten_minutes() {
     assert_eq!(peer.stack.shared.narrow.len(), 0);
 }
 
-/// An IPv4 or IPv6 client of a listener at any address, and what the answer to its SYN says.
-fn announced(local: Addr, remote: Addr, mtu: u16) -> Option<u16> {
-    let config = Config { checksums: Checksums::Absent, ..Config::default() };
-    let mut stack: Stack<HeapBuf> = Stack::new(&config, 1, Time(0));
-    let settings = Settings { mtu, ..Settings::default() };
-    let at = Endpoint { addr: Addr::UNSPECIFIED, port: 80 };
-    stack.listen(at, &ListenerConfig { settings, ..ListenerConfig::default() }).unwrap();
-    let syn = Segment { source_port: 5, destination_port: 80, flags: SYN, ..Segment::default() };
-    let mut header = [0; MAX_HEADER];
-    let length = syn.write(&mut header);
-    let segment = HeapBuf::from(&header[..length]);
-    stack.receive(Time(0), Incoming { local, remote, ecn: 0, segment });
-    let answer = stack.poll_transmit(Time(0)).unwrap();
-    assert_eq!(answer.local.addr, local);
-    Segment::read(answer.header).unwrap().options.mss
+/// A stack that listens at any address, and a client of either family.
+struct Any {
+    stack: Stack<HeapBuf>,
+    local: Addr,
+    remote: Addr,
+}
+
+impl Any {
+    fn new(is_v4: bool, mtu: u16) -> Self {
+        let config = Config { checksums: Checksums::Absent, ..Config::default() };
+        let mut stack: Stack<HeapBuf> = Stack::new(&config, 1, Time(0));
+        let settings = Settings { mtu, no_delay: true, ..Settings::default() };
+        let at = Endpoint { addr: Addr::UNSPECIFIED, port: 80 };
+        stack.listen(at, &ListenerConfig { settings, ..ListenerConfig::default() }).unwrap();
+        let v6 = |last| Addr([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+        let [local, remote] =
+            [2, 1].map(|last| if is_v4 { Addr::from_v4([192, 0, 2, last]) } else { v6(last) });
+        Self { stack, local, remote }
+    }
+
+    fn put(&mut self, segment: &Segment) {
+        let mut header = [0; MAX_HEADER];
+        let segment = Segment { source_port: 5, destination_port: 80, window: 60_000, ..*segment };
+        let length = segment.write(&mut header);
+        let (local, remote) = (self.local, self.remote);
+        let segment = HeapBuf::from(&header[..length]);
+        self.stack.receive(Time(0), Incoming { local, remote, ecn: 0, segment });
+    }
+
+    /// The answer to a SYN without options.
+    fn answer(&mut self) -> Segment {
+        self.put(&Segment { flags: SYN, ..Segment::default() });
+        let answer = self.stack.poll_transmit(Time(0)).unwrap();
+        assert_eq!((answer.local.addr, answer.remote.addr), (self.local, self.remote));
+        Segment::read(answer.header).unwrap()
+    }
+
+    /// Completes the handshake and has so much sent; the number of the first octet.
+    fn send(&mut self, octets: usize) -> SequenceNumber {
+        let first = self.answer().sequence + 1;
+        self.put(&Segment {
+            sequence: SequenceNumber(1),
+            acknowledgement: first,
+            flags: ACK,
+            ..Segment::default()
+        });
+        let Some(Event::Acceptable(listener)) = self.stack.next_event() else { panic!("nobody came") };
+        let id = self.stack.accept(listener).unwrap();
+        self.stack.send(id, HeapBuf::from(vec![0; octets])).unwrap();
+        first
+    }
+
+    fn largest(&mut self) -> Option<usize> {
+        let mut largest = None;
+        while let Some(sent) = self.stack.poll_transmit(Time(0)) {
+            largest = largest.max(Some(sent.payload.len()));
+        }
+        largest
+    }
 }
 
 #[test]
 fn the_mss_that_is_announced_is_what_the_route_carries_without_headers() {
     // MUST-14, MUST-67, SHLD-5, SHLD-6, MAY-3: neither IP nor TCP options are off.
-    let v4 = |last| Addr::from_v4([192, 0, 2, last]);
-    let v6 = |last| Addr([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
     for (mtu, of_v4, of_v6) in [(1_500, 1_460, 1_440), (9_000, 8_960, 8_940), (576, 536, 516)] {
-        assert_eq!(announced(v4(2), v4(1), mtu), Some(of_v4), "{mtu}");
-        assert_eq!(announced(v6(2), v6(1), mtu), Some(of_v6), "{mtu}");
+        assert_eq!(Any::new(true, mtu).answer().options.mss, Some(of_v4), "{mtu}");
+        assert_eq!(Any::new(false, mtu).answer().options.mss, Some(of_v6), "{mtu}");
     }
 }
 
@@ -188,5 +230,29 @@ fn only_syns_carry_an_mss() {
             (None, None, false),
             "{sent:?}"
         );
+    }
+}
+
+#[test]
+fn who_says_nothing_of_its_mss_has_the_default_of_its_family() {
+    // MUST-15.
+    for (is_v4, expected) in [(true, 536), (false, 1_220)] {
+        let mut any = Any::new(is_v4, 1_500);
+        any.send(5_000);
+        assert_eq!(any.largest(), Some(expected), "{is_v4}");
+    }
+}
+
+#[test]
+fn a_path_of_ipv6_is_never_narrower_than_its_least() {
+    // RFC 8201, section 4: 1280 octets, and not made smaller for what says less.
+    for (said, expected) in [(1_300, 1_220), (1_200, 1_220), (68, 1_220), (0, 1_220)] {
+        let mut any = Any::new(false, 1_500);
+        let first = any.send(5_000);
+        any.largest();
+        let [local, remote] = [(any.local, 80), (any.remote, 5)].map(|(addr, port)| Endpoint { addr, port });
+        any.stack.icmp(Time(0), &Tuple { local, remote }, first, IcmpError::TooBig { mtu: said });
+        let id = any.stack.ids().next().unwrap();
+        assert_eq!(any.stack.info(id).unwrap().send_mss, expected, "{said}");
     }
 }

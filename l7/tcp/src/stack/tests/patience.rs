@@ -181,3 +181,21 @@ fn a_lone_segment_is_given_the_time_of_a_delayed_acknowledgement_and_several_are
         assert_eq!(peer.wait_ms(most_ms - least_ms).len(), 1, "{sack} {segments}");
     }
 }
+
+#[test]
+fn the_application_hears_after_three_timeouts() {
+    // SHLD-9 and SHLD-10.
+    let (mut peer, id) = with(&Settings { sack: false, ..Settings::default() });
+    peer.stack.send(id, HeapBuf::from(b"anybody?")).unwrap();
+    peer.take();
+    for times in 1..=3 {
+        assert_eq!(peer.events(), []);
+        while peer.stack.info(id).unwrap().retransmits < times {
+            peer.wait_ms(100);
+        }
+    }
+    assert_eq!(
+        (peer.events(), peer.stack.state(id)),
+        (vec![Event::Struggling(id)], Some(State::Established))
+    );
+}
