@@ -84,14 +84,14 @@ impl Guess {
 pub struct Entry {
     /// The client's address.
     pub client_addr: Addr,
-    /// The client's port.
-    pub client_port: u16,
+    /// The client's port, as on the wire.
+    pub client_port: [u8; 2],
     /// The service.
     pub service: ServiceSlot,
     /// The backend.
     pub backend: BackendId,
-    /// Full NAT: the port it leaves from; otherwise zero.
-    pub local_port: u16,
+    /// Full NAT: the port it leaves from, as on the wire; otherwise zero.
+    pub local_port: [u8; 2],
     /// Full NAT: index of the address it leaves from; otherwise zero.
     pub local_addr: u8,
     /// How far it has come.
@@ -105,7 +105,7 @@ impl Entry {
     #[must_use]
     #[inline]
     pub const fn client(&self) -> Endpoint {
-        Endpoint { addr: self.client_addr, port: self.client_port }
+        Endpoint { addr: self.client_addr, port: u16::from_be_bytes(self.client_port) }
     }
 
     /// Milliseconds from its last packet to `now_ms`; zero if that was seen later (captures go backwards at times).

@@ -1,7 +1,7 @@
 //! The hash of a flow key, and a small random number generator; both seeded, both the same on every run with one seed.
 
-use crate::key::{FlowKey, Protocol};
-use crate::plain::End;
+use crate::key::FlowKey;
+use crate::plain::Tuple;
 
 /// A seeded hash over flow keys: multiply and fold, as in wyhash and its kin.
 ///
@@ -33,8 +33,8 @@ impl FlowHasher {
     #[must_use]
     #[inline]
     pub const fn hash(&self, key: &FlowKey) -> u64 {
-        if let (Some(source), Some(destination)) = (End::of(&key.source), End::of(&key.destination)) {
-            return self.hash_v4(source, destination, key.protocol);
+        if let Some(tuple) = Tuple::of(key) {
+            return self.hash_v4(tuple);
         }
         let [source_high, source_low] = key.source.addr.words();
         let [destination_high, destination_low] = key.destination.addr.words();
@@ -49,10 +49,9 @@ impl FlowHasher {
     /// The same of a tuple over IPv4.
     #[must_use]
     #[inline(always)]
-    pub const fn hash_v4(&self, source: End, destination: End, protocol: Protocol) -> u64 {
-        // Each end fills 48 bits of a word, so that nothing of it is lost.
-        let destination = destination.word() ^ (protocol as u64) << 48;
-        fold(fold(source.word() ^ self.seed[0], destination ^ self.seed[1]) ^ self.seed[3], self.seed[2])
+    pub const fn hash_v4(&self, tuple: Tuple) -> u64 {
+        let both = fold(tuple.addresses() ^ self.seed[0], tuple.ports_and_protocol() ^ self.seed[1]);
+        fold(both ^ self.seed[3], self.seed[2])
     }
 
     /// The hash of one end of a flow.

@@ -18,20 +18,22 @@ const L4: usize = ethernet::LEN + ipv4::LEN;
 /// How an IPv4 header without options begins, with the type of the frame before it.
 const KIND: u32 = u32::from_ne_bytes([ethernet::IPV4[0], ethernet::IPV4[1], 0x45, 0]);
 const KIND_MASK: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
-/// The octets of an Ethernet address in a word of eight.
-const MAC_MASK: u64 = MacAddress([0xff; 6]).word();
+/// Flags and offset of a fragment, which must be zero: all but "don't fragment".
+const FRAGMENT_MASK: u16 = u16::from_ne_bytes([0x3f, 0xff]);
 
-/// One end of a conversation over IPv4 in one word, to be compared, summed and stored whole: the address and above it the port,
-/// each the octets of the wire read in native order.
+/// One end of a conversation over IPv4, the octets of the wire read in native order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct End(u64);
+pub struct End {
+    address: u32,
+    port: u16,
+}
 
 impl End {
     /// The end with this address and port.
     #[must_use]
     #[inline(always)]
     pub const fn new(address: u32, port: u16) -> Self {
-        Self(address as u64 | (port as u64) << 32)
+        Self { address, port }
     }
 
     /// The same as an endpoint; `None` for IPv6.
@@ -47,42 +49,160 @@ impl End {
     #[must_use]
     #[inline(always)]
     pub const fn address(self) -> u32 {
-        self.0 as u32
+        self.address
     }
 
     /// Its port.
     #[must_use]
     #[inline(always)]
     pub const fn port(self) -> u16 {
-        (self.0 >> 32) as u16
-    }
-
-    /// Both in one word, the upper 16 bits zero.
-    #[must_use]
-    #[inline(always)]
-    pub const fn word(self) -> u64 {
-        self.0
+        self.port
     }
 
     /// The same in the form of both families.
     #[must_use]
     #[inline(always)]
     pub const fn endpoint(self) -> Endpoint {
-        Endpoint { addr: Addr::from_v4_word(self.address()), port: u16::from_be(self.port()) }
+        Endpoint { addr: Addr::from_v4_word(self.address), port: u16::from_be(self.port) }
+    }
+}
+
+/// Both ends and the protocol of a conversation over IPv4 in two words, as a packet has them: to be compared, hashed, summed and
+/// stored whole. Everything is octets of the wire read in native order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tuple {
+    /// Source and destination address.
+    addresses: u64,
+    /// Source and destination port, and in the fifth octet the protocol.
+    ports: u64,
+}
+
+impl Tuple {
+    /// The tuple of packets between these ends.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(source: End, destination: End, protocol: Protocol) -> Self {
+        let [a, b, c, d] = source.address().to_ne_bytes();
+        let [e, f, g, h] = destination.address().to_ne_bytes();
+        let addresses = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        let ([a, b], [c, d]) = (source.port().to_ne_bytes(), destination.port().to_ne_bytes());
+        Self { addresses, ports: Self::ports_of(u32::from_ne_bytes([a, b, c, d]), protocol as u8) }
+    }
+
+    /// Ports and protocol in one word.
+    #[inline(always)]
+    const fn ports_of(ports: u32, protocol: u8) -> u64 {
+        if cfg!(target_endian = "little") {
+            ports as u64 | (protocol as u64) << 32
+        } else {
+            (ports as u64) << 32 | (protocol as u64) << 24
+        }
+    }
+
+    /// The same as `key`; `None` for IPv6.
+    #[must_use]
+    #[inline]
+    pub const fn of(key: &FlowKey) -> Option<Self> {
+        match (End::of(&key.source), End::of(&key.destination)) {
+            (Some(source), Some(destination)) => Some(Self::new(source, destination, key.protocol)),
+            _ => None,
+        }
+    }
+
+    /// The same from `source`, where so far it is from nobody: all zero.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from(self, source: End) -> Self {
+        const PLACE: (u32, u32) = if cfg!(target_endian = "little") { (0, 0) } else { (32, 48) };
+        Self {
+            addresses: self.addresses | (source.address as u64) << PLACE.0,
+            ports: self.ports | (source.port as u64) << PLACE.1,
+        }
+    }
+
+    /// That of packets the other way.
+    #[must_use]
+    #[inline(always)]
+    pub const fn reversed(self) -> Self {
+        let ports = Self::ports_of(self.ports(), 0);
+        let reversed = Self::ports_of(self.ports().rotate_left(16), 0);
+        Self { addresses: self.addresses.rotate_left(32), ports: self.ports ^ ports | reversed }
+    }
+
+    /// Both addresses.
+    #[must_use]
+    #[inline(always)]
+    pub const fn addresses(self) -> u64 {
+        self.addresses
+    }
+
+    /// Both ports.
+    #[must_use]
+    #[inline(always)]
+    pub const fn ports(self) -> u32 {
+        if cfg!(target_endian = "little") { self.ports as u32 } else { (self.ports >> 32) as u32 }
+    }
+
+    /// Ports and protocol.
+    #[must_use]
+    #[inline(always)]
+    pub const fn ports_and_protocol(self) -> u64 {
+        self.ports
+    }
+
+    /// The sender.
+    #[must_use]
+    #[inline(always)]
+    pub const fn source(self) -> End {
+        let [a, b, c, d, ..] = self.addresses.to_ne_bytes();
+        let [e, f, ..] = self.ports.to_ne_bytes();
+        End::new(u32::from_ne_bytes([a, b, c, d]), u16::from_ne_bytes([e, f]))
+    }
+
+    /// The receiver.
+    #[must_use]
+    #[inline(always)]
+    pub const fn destination(self) -> End {
+        let [.., a, b, c, d] = self.addresses.to_ne_bytes();
+        let [_, _, e, f, ..] = self.ports.to_ne_bytes();
+        End::new(u32::from_ne_bytes([a, b, c, d]), u16::from_ne_bytes([e, f]))
+    }
+
+    /// The protocol.
+    #[must_use]
+    #[inline(always)]
+    pub const fn protocol(self) -> Protocol {
+        if self.is_tcp() { Protocol::Tcp } else { Protocol::Udp }
+    }
+
+    /// True for TCP.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_tcp(self) -> bool {
+        // One bit tells them apart.
+        const UDP: u64 = Tuple::ports_of(0, Protocol::Udp as u8 & !(Protocol::Tcp as u8) & 0x10);
+        self.ports & UDP == 0
+    }
+
+    /// The same in the form of both families.
+    #[must_use]
+    #[inline(always)]
+    pub const fn key(self) -> FlowKey {
+        FlowKey {
+            source: self.source().endpoint(),
+            destination: self.destination().endpoint(),
+            protocol: self.protocol(),
+        }
     }
 }
 
 /// What forwarding must know of a plain packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Plain {
-    /// Who sent it.
-    pub source: End,
-    /// Whom it is for.
-    pub destination: End,
+    /// Who sent it, whom it is for, and the protocol.
+    pub tuple: Tuple,
     /// Length of the IP packet, in octets.
     pub length: u16,
-    /// TCP or UDP.
-    pub protocol: Protocol,
     /// TCP control bits; zero for UDP.
     pub tcp_flags: u8,
     /// TTL.
@@ -90,61 +210,61 @@ pub struct Plain {
 }
 
 impl Plain {
-    /// What is in the frame that begins with `frame` and is `total_len` octets long, received by a port with address
-    /// `own`; `None` where it is not plain.
+    /// What is in the frame that begins with `frame` and is `total_len` octets long, received by a port whose address in a
+    /// word (see [`MacAddress::word`]) is `own`; `None` where it is not plain.
     #[must_use]
     #[inline(always)]
     pub fn read(
         frame: &[u8; PLAIN],
         total_len: usize,
         ip_checksum: ChecksumStatus,
-        own: &MacAddress,
+        own: u64,
     ) -> Option<Self> {
-        let to = u64::from_ne_bytes(*part(frame, 0)) & MAC_MASK;
-        let kind = u32::from_ne_bytes(*part(frame, ethernet::LEN - 2)) & KIND_MASK;
         let ip: &[u8; ipv4::LEN] = part(frame, ethernet::LEN);
+        let kind = u32::from_ne_bytes(*part(frame, ethernet::LEN - 2)) & KIND_MASK ^ KIND;
+        let fragment = u16::from_ne_bytes(*part(ip, ipv4::FRAGMENT)) & FRAGMENT_MASK;
+        let is_ours = MacAddress::is_in_word(u64::from_ne_bytes(*part(frame, 0)), own);
         let length = u16::from_be_bytes(*part(ip, ipv4::TOTAL_LENGTH));
-        let fragment = u16::from_ne_bytes(*part(ip, ipv4::FRAGMENT)) & u16::from_ne_bytes([0x3f, 0xff]);
-        let is_right = match ip_checksum {
-            ChecksumStatus::Good => true,
-            ChecksumStatus::Bad => false,
-            ChecksumStatus::Unknown => Sum::is_right_ipv4_header(ip),
-        };
-        let is_ours = (to ^ own.word()) | u64::from(kind ^ KIND) | u64::from(fragment) == 0;
         let is_whole = ethernet::LEN + usize::from(length) <= total_len;
-        let is_usual = usual(ip[ipv4::SOURCE]) & usual(ip[ipv4::DESTINATION]);
-        if !(is_ours & is_whole & is_right & is_usual) {
+        if !is_ours || kind | u32::from(fragment) != 0 || !is_whole {
             return None;
         }
+        match ip_checksum {
+            ChecksumStatus::Good => {}
+            ChecksumStatus::Unknown if Sum::is_right_ipv4_header(ip) => {}
+            _ => return None,
+        }
+        let is_usual =
+            UNUSUAL[usize::from(ip[ipv4::SOURCE])] | UNUSUAL[usize::from(ip[ipv4::DESTINATION])] == 0;
+        let addresses = u64::from_ne_bytes(*part(ip, ipv4::SOURCE));
+        if !is_usual || addresses == addresses.rotate_left(32) {
+            return None;
+        }
+        let protocol = ip[ipv4::PROTOCOL];
         let l4: &[u8; tcp::LEN] = part(frame, L4);
-        let end = |address, port| {
-            End::new(u32::from_ne_bytes(*part(ip, address)), u16::from_ne_bytes(*part(l4, port)))
-        };
-        let (source, destination) = (end(ipv4::SOURCE, 0), end(ipv4::DESTINATION, 2));
-        if source.address() == destination.address() {
-            return None;
-        }
-        let (protocol, tcp_flags, needed) = match ip[ipv4::PROTOCOL] {
+        let (tcp_flags, needed) = match protocol {
             6 => {
-                let header_len = u16::from(l4[tcp::DATA_OFFSET] >> 4) * 4;
+                let offset = l4[tcp::DATA_OFFSET];
                 let flags = l4[tcp::FLAGS];
-                if header_len < tcp::LEN as u16 || !is_sent_by_someone(flags) {
+                if offset < (tcp::LEN as u8 / 4) << 4 || SENT_BY_SOMEONE >> (flags & FLAGS) & 1 == 0 {
                     return None;
                 }
-                (Protocol::Tcp, flags, header_len)
+                (flags, u32::from(offset >> 4) * 4)
             }
             17 => {
                 let datagram_len = u16::from_be_bytes(*part(l4, 4));
                 if datagram_len < udp::LEN as u16 {
                     return None;
                 }
-                (Protocol::Udp, 0, datagram_len)
+                (0, u32::from(datagram_len))
             }
             _ => return None,
         };
-        let is_long_enough = u32::from(length) >= u32::from(needed) + ipv4::LEN as u32;
-        let plain = Self { source, destination, length, protocol, tcp_flags, ttl: ip[ipv4::TTL] };
-        is_long_enough.then_some(plain)
+        if u32::from(length) < needed + ipv4::LEN as u32 {
+            return None;
+        }
+        let ports = Tuple::ports_of(u32::from_ne_bytes(*part(l4, 0)), protocol);
+        Some(Self { tuple: Tuple { addresses, ports }, length, tcp_flags, ttl: ip[ipv4::TTL] })
     }
 
     /// True if it changes nothing about an open flow: it is no TCP segment with SYN, FIN or RST.
@@ -154,23 +274,12 @@ impl Plain {
         self.tcp_flags & (tcp::SYN | tcp::FIN | tcp::RST) == 0
     }
 
-    /// The tuple of the packet.
-    #[must_use]
-    #[inline(always)]
-    pub const fn key(&self) -> FlowKey {
-        FlowKey {
-            source: self.source.endpoint(),
-            destination: self.destination.endpoint(),
-            protocol: self.protocol,
-        }
-    }
-
     /// As [`crate::parse::parse`] has it.
     #[must_use]
     pub const fn parsed(&self) -> Parsed {
         Parsed {
             content: Content::Transport,
-            key: self.key(),
+            key: self.tuple.key(),
             l3: ethernet::LEN as u16,
             l4: L4 as u16,
             length: self.length,
@@ -187,21 +296,30 @@ fn part<const M: usize, const N: usize>(octets: &[u8; M], offset: usize) -> &[u8
     octets[offset..].first_chunk().unwrap_or_else(|| unreachable!("offsets are constants, within the array"))
 }
 
-/// True for the first octet of an address that TCP or UDP may come from and go to: no martian's (see [`crate::parse`]), no
+/// Not zero for the first octet of an address that TCP or UDP may not come from or go to: a martian's (see [`crate::parse`]), a
 /// multicast's.
-#[inline(always)]
-fn usual(first: u8) -> bool {
-    const USUAL: [bool; 256] = {
-        let mut usual = [true; 256];
-        let mut first = 0;
-        while first < usual.len() {
-            usual[first] = !matches!(first, 0 | 127 | 224..);
-            first += 1;
-        }
-        usual
-    };
-    USUAL[usize::from(first)]
-}
+static UNUSUAL: [u8; 256] = {
+    let mut unusual = [0; 256];
+    let mut first = 0;
+    while first < unusual.len() {
+        unusual[first] = matches!(first, 0 | 127 | 224..) as u8;
+        first += 1;
+    }
+    unusual
+};
+
+/// The flags that [`is_sent_by_someone`] looks at are among the lowest five.
+const FLAGS: u8 = 0x1f;
+
+/// [`is_sent_by_someone`] of these, a bit for each.
+const SENT_BY_SOMEONE: u32 = {
+    let (mut sent, mut flags) = (0, 0);
+    while flags <= FLAGS {
+        sent |= (is_sent_by_someone(flags) as u32) << flags;
+        flags += 1;
+    }
+    sent
+};
 
 #[cfg(test)]
 mod tests {
@@ -235,7 +353,7 @@ mod tests {
                 for total_len in [60, 59] {
                     let received = Received { ip_checksum, ..Received::default() };
                     let parsed = parse(&frame, total_len, received, own);
-                    let plain = Plain::read(frame.first_chunk().unwrap(), total_len, ip_checksum, &own);
+                    let plain = Plain::read(frame.first_chunk().unwrap(), total_len, ip_checksum, own.word());
                     let is_transport = |parsed: &Parsed| parsed.content == Content::Transport && parsed.l4 == 34;
                     prop_assert_eq!(plain.map(|plain| plain.parsed()), parsed.ok().filter(is_transport));
                 }

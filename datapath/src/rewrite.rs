@@ -4,7 +4,7 @@ use crate::checksum::Sum;
 use crate::key::{FlowKey, Protocol};
 use crate::packet::{ChecksumStatus, Packet, TransmitOffload};
 use crate::parse::{Content, Parsed};
-use crate::plain::{End, PLAIN, Plain};
+use crate::plain::{PLAIN, Tuple};
 use crate::snapshot::{ChecksumOffload, MacAddress};
 use crate::wire::{ethernet, ipv4, ipv6, tcp, udp};
 
@@ -29,6 +29,14 @@ pub fn set_link_addresses(bytes: &mut [u8], destination: MacAddress, source: Mac
     }
 }
 
+/// Destination and source as they stand in the Ethernet header.
+#[must_use]
+pub fn link_octets(destination: MacAddress, source: MacAddress) -> [u8; 12] {
+    let mut octets = [0; 12];
+    set_link_addresses(&mut octets, destination, source);
+    octets
+}
+
 /// Source and destination of the Ethernet header.
 #[must_use]
 pub fn link_addresses(bytes: &[u8]) -> (MacAddress, MacAddress) {
@@ -36,44 +44,36 @@ pub fn link_addresses(bytes: &[u8]) -> (MacAddress, MacAddress) {
     (MacAddress([s0, s1, s2, s3, s4, s5]), MacAddress([d0, d1, d2, d3, d4, d5]))
 }
 
-/// Makes a plain packet one more router hop (its TTL is greater than 1), with another tuple and the Ethernet addresses
-/// `link`; both checksums are updated.
+/// Makes a plain packet one more router hop (its TTL is greater than 1), to the addresses and ports `to` (see [`Tuple`])
+/// and the Ethernet addresses `link`; both checksums are updated.
 #[inline(always)]
-pub fn translate_plain(frame: &mut [u8; PLAIN], plain: &Plain, to: (End, End), link: &[u8; 12]) {
+pub fn translate_plain(frame: &mut [u8; PLAIN], from: Tuple, to: (u64, u32), link: &[u8; 12]) {
     const IP: usize = ethernet::LEN;
     const L4: usize = ethernet::LEN + ipv4::LEN;
-    let addresses = |ends: (End, End)| u64::from(ends.0.address()) | u64::from(ends.1.address()) << 32;
-    let ports = |ends: (End, End)| u32::from(ends.0.port()) | u32::from(ends.1.port()) << 16;
-    let from = (plain.source, plain.destination);
-    let moved = Sum::ZERO.replace_words(addresses(from), addresses(to));
+    let moved = Sum::ZERO.replace_words(from.addresses(), to.0);
     let ip_checksum = moved.plus(ONE_HOP).update(octets(frame, IP + ipv4::CHECKSUM));
-    let l4 = moved.replace_words(u64::from(ports(from)), u64::from(ports(to)));
-    match plain.protocol {
-        Protocol::Tcp => {
-            let checksum = l4.update(octets(frame, L4 + tcp::CHECKSUM));
-            frame[L4 + tcp::CHECKSUM..][..2].copy_from_slice(&checksum);
-        }
-        Protocol::Udp => {
-            let checksum = updated_udp(l4, octets(frame, L4 + udp::CHECKSUM));
-            frame[L4 + udp::CHECKSUM..][..2].copy_from_slice(&checksum);
-        }
+    let l4 = moved.replace_double(from.ports().to_ne_bytes(), to.1.to_ne_bytes());
+    if from.is_tcp() {
+        let checksum = l4.update(octets(frame, L4 + tcp::CHECKSUM));
+        frame[L4 + tcp::CHECKSUM..][..2].copy_from_slice(&checksum);
+    } else {
+        let checksum = updated_udp(l4, octets(frame, L4 + udp::CHECKSUM));
+        frame[L4 + udp::CHECKSUM..][..2].copy_from_slice(&checksum);
     }
     frame[..12].copy_from_slice(link);
-    frame[IP + ipv4::TTL] = plain.ttl - 1;
+    frame[IP + ipv4::TTL] = frame[IP + ipv4::TTL].wrapping_sub(1);
     frame[IP + ipv4::CHECKSUM..IP + ipv4::SOURCE].copy_from_slice(&ip_checksum);
-    frame[IP + ipv4::SOURCE..][..4].copy_from_slice(&to.0.address().to_ne_bytes());
-    frame[IP + ipv4::DESTINATION..][..4].copy_from_slice(&to.1.address().to_ne_bytes());
-    frame[L4..][..2].copy_from_slice(&to.0.port().to_ne_bytes());
-    frame[L4 + 2..][..2].copy_from_slice(&to.1.port().to_ne_bytes());
+    frame[IP + ipv4::SOURCE..][..8].copy_from_slice(&to.0.to_ne_bytes());
+    frame[L4..][..4].copy_from_slice(&to.1.to_ne_bytes());
 }
 
 /// Makes a plain packet one more router hop and leaves its tuple as it is.
 #[inline(always)]
-pub fn pass_on_plain(frame: &mut [u8; PLAIN], plain: &Plain, link: &[u8; 12]) {
+pub fn pass_on_plain(frame: &mut [u8; PLAIN], link: &[u8; 12]) {
     const IP: usize = ethernet::LEN;
     let checksum = ONE_HOP.update(octets(frame, IP + ipv4::CHECKSUM));
     frame[..12].copy_from_slice(link);
-    frame[IP + ipv4::TTL] = plain.ttl - 1;
+    frame[IP + ipv4::TTL] = frame[IP + ipv4::TTL].wrapping_sub(1);
     frame[IP + ipv4::CHECKSUM..IP + ipv4::SOURCE].copy_from_slice(&checksum);
 }
 

@@ -20,7 +20,7 @@ use crate::key::{Addr, Endpoint, Protocol};
 use crate::maglev::Maglev;
 use crate::steering::Steering;
 use crate::time::Time;
-pub(crate) use shortcuts::Shortcuts;
+pub(crate) use shortcuts::{Hop, Shortcuts, Target};
 
 /// Index of a port, in the order of the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
@@ -58,6 +58,14 @@ impl MacAddress {
     pub const fn word(self) -> u64 {
         let [a, b, c, d, e, f] = self.0;
         u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
+    }
+
+    /// True if the first six of the eight octets in `octets` are the address whose word is `address`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_in_word(octets: u64, address: u64) -> bool {
+        let different = octets ^ address;
+        (if cfg!(target_endian = "little") { different << 16 } else { different >> 16 }) == 0
     }
 }
 

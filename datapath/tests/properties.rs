@@ -305,6 +305,71 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    /// Packets of a burst become what they would one by one, whatever they have to do with each other. Only which local
+    /// port full NAT draws depends on what is drawn for others before.
+    #[test]
+    fn a_burst_comes_to_what_its_packets_come_to_alone(
+        bursts in prop::collection::vec((prop::collection::vec(an_event(), 1..64), 0_u64..15), 1..12),
+        flows in prop::sample::select(vec![4_u32, 1024]),
+    ) {
+        let mut rigs = [snapshot(), snapshot()].map(|snapshot| Rig::with_flows(snapshot, flows));
+        // Of each rig: what backends got.
+        let mut forwarded: [Vec<Frame>; 2] = Default::default();
+        for (events, seconds) in bursts {
+            let mut frames: [Vec<(PortId, Frame)>; 2] = Default::default();
+            for event in events {
+                match event {
+                    Event::FromClient(frame) => {
+                        frames.iter_mut().for_each(|frames| frames.push((CLIENT_SIDE, frame.clone())));
+                    }
+                    Event::FromBackend(which, flags) => {
+                        for (frames, forwarded) in frames.iter_mut().zip(&forwarded) {
+                            let out = forwarded.get(usize::from(which) % forwarded.len().max(1));
+                            frames.extend(out.map(|out| (BACKEND_SIDE, answer_to(out, flags))));
+                        }
+                    }
+                    Event::State(slot, state) => {
+                        rigs.iter_mut().for_each(|rig| set_state(&mut rig.snapshot, slot, state));
+                    }
+                    Event::Recycle(..) | Event::Pass(_) => {}
+                }
+            }
+            let together = rigs[0].send_together(&frames[0]);
+            let alone: Vec<_> = frames[1].iter().map(|(port, frame)| rigs[1].send(*port, frame)).collect();
+            for ((verdict, packet), sent) in together.iter().zip(&alone) {
+                prop_assert_eq!(*verdict, sent.verdict);
+                let read = [packet, &sent.packet].map(|packet| Frame::read(packet.bytes()));
+                if *verdict == Verdict::Transmit(BACKEND_SIDE) {
+                    for (forwarded, frame) in forwarded.iter_mut().zip(&read) {
+                        forwarded.push(frame.clone());
+                    }
+                }
+                let [left, right] = read.map(without_local_port);
+                prop_assert_eq!(left, right);
+            }
+            rigs.iter_mut().for_each(|rig| {
+                rig.pass_seconds(seconds);
+                rig.sweep_for_seconds(u64::from(seconds > 7));
+            });
+        }
+        let [together, alone] = rigs.map(|rig| format!("{:?}", rig.pipeline.counters));
+        prop_assert_eq!(together, alone);
+    }
+}
+
+/// The frame with port 0 where it has one of full NAT's.
+fn without_local_port(mut frame: Frame) -> Frame {
+    for end in [&mut frame.source, &mut frame.destination] {
+        if ["10.0.0.200", "fd00::200"].iter().any(|local| end.ip().to_string() == *local) {
+            end.set_port(0);
+        }
+    }
+    frame
+}
+
 fn opened_and_closed(rig: &Rig) -> (u64, u64) {
     let counters = &rig.pipeline.counters;
     (counters.value(WorkerCounter::FlowsOpened), counters.value(WorkerCounter::FlowsClosed))
@@ -415,20 +480,20 @@ proptest! {
         let hash = |port: u16, reverse: bool| u64::from(port % 40).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(reverse);
         for (is_insert, port, with_reverse) in operations {
             if is_insert && !model.contains_key(&port) {
-                let entry = Entry { client_port: port, state: FlowState::Established, ..Entry::default() };
+                let entry = Entry { client_port: port.to_be_bytes(), state: FlowState::Established, ..Entry::default() };
                 let reverse = with_reverse.then(|| hash(port, true));
                 match table.insert(entry, hash(port, false), reverse) {
                     Ok(id) => { model.insert(port, id); }
                     Err(_) => prop_assert!(table.len() == capacity || table.len() >= 10),
                 }
             } else if let Some(id) = model.remove(&port) {
-                prop_assert_eq!(table.remove(id).map(|entry| entry.client_port), Some(port));
+                prop_assert_eq!(table.remove(id).map(|entry| entry.client_port), Some(port.to_be_bytes()));
                 prop_assert!(table.remove(id).is_none());
             }
             prop_assert_eq!(table.len() as usize, model.len());
         }
         for port in 0..200 {
-            let found = table.find(hash(port, false), |entry, _| entry.client_port == port).map(|(id, _)| id);
+            let found = table.find(hash(port, false), |entry, _| entry.client_port == port.to_be_bytes()).map(|(id, _)| id);
             prop_assert_eq!(found, model.get(&port).copied());
         }
     }

@@ -115,7 +115,7 @@ fn entry(number: u64) -> Entry {
     let [a, b, c, d, port @ .., _, _] = number.to_be_bytes();
     Entry {
         client_addr: Addr::from_v4([a, b, c, d]),
-        client_port: u16::from_be_bytes(port),
+        client_port: port,
         state: FlowState::Established,
         ..Entry::default()
     }

@@ -8,11 +8,11 @@ use evenkeel_datapath::counters::{Bounds, Counters, WorkerCounter};
 use evenkeel_datapath::flow::{Direction, FlowState};
 use evenkeel_datapath::flow_table::Entry;
 use evenkeel_datapath::hash::{FlowHasher, Random};
-use evenkeel_datapath::key::{FlowKey, Protocol};
+use evenkeel_datapath::key::FlowKey;
 use evenkeel_datapath::packet::{HeapPacket, Packet};
-use evenkeel_datapath::plain::{End, PLAIN, Plain};
+use evenkeel_datapath::plain::{PLAIN, Plain, Tuple};
 use evenkeel_datapath::port::BURST;
-use evenkeel_datapath::rewrite::{pass_on_plain, translate_plain};
+use evenkeel_datapath::rewrite::{link_octets, pass_on_plain, translate_plain};
 use evenkeel_datapath::snapshot::{Backend, BackendId, Mode, Service, Snapshot};
 use evenkeel_datapath::time::Time;
 use hashbrown::HashMap;
@@ -53,7 +53,7 @@ impl Yardstick {
         let mut parsed = std::mem::take(&mut self.parsed);
         parsed.clear();
         parsed.extend(burst.iter().map(|packet| {
-            let own = &snapshot.ports.get(usize::from(packet.port().0))?.mac;
+            let own = snapshot.ports.get(usize::from(packet.port().0))?.mac.word();
             let frame = packet.bytes().first_chunk()?;
             Plain::read(frame, packet.total_len(), packet.received().ip_checksum, own)
         }));
@@ -73,12 +73,12 @@ impl Yardstick {
         packet: &mut HeapPacket,
         plain: &Plain,
     ) -> Option<()> {
-        let (at, direction) = match self.index.get(&plain.key()) {
+        let (at, direction) = match self.index.get(&plain.tuple.key()) {
             Some(&found) => found,
             None => (self.open(snapshot, now, plain)?, Direction::Forward),
         };
         let entry = self.entries.get_mut(at as usize)?;
-        let flags = (plain.protocol == Protocol::Tcp).then_some(plain.tcp_flags);
+        let flags = plain.tuple.is_tcp().then_some(plain.tcp_flags);
         let service = snapshot.service(entry.service)?;
         let backend = snapshot.backend(entry.backend)?;
         let state = entry.state.after(direction, flags, service.mode == Mode::DsrMac);
@@ -101,32 +101,30 @@ impl Yardstick {
         };
         let next_hop = snapshot.fib.next_hop(next_hop)?;
         let out = snapshot.ports.get(usize::from(next_hop.port.0))?;
-        let mut link = [0; 12];
-        link[..6].copy_from_slice(&next_hop.mac.0);
-        link[6..].copy_from_slice(&out.mac.0);
+        let link = link_octets(next_hop.mac, out.mac);
         let frame: &mut [u8; PLAIN] = packet.bytes_mut().first_chunk_mut()?;
         match to {
             Some(to) => {
-                let to = (End::of(&to.source)?, End::of(&to.destination)?);
-                translate_plain(frame, plain, to, &link);
+                let to = Tuple::of(&to)?;
+                translate_plain(frame, plain.tuple, (to.addresses(), to.ports()), &link);
             }
-            None => pass_on_plain(frame, plain, &link),
+            None => pass_on_plain(frame, &link),
         }
         Some(())
     }
 
     fn open(&mut self, snapshot: &Snapshot, now: Time, plain: &Plain) -> Option<u32> {
-        let key = &plain.key();
+        let key = &plain.tuple.key();
         let service_slot = *snapshot.vips.get(&(key.destination, key.protocol))?;
         let service = snapshot.service(service_slot)?;
         let slot = service.maglev.pick(FlowHasher::SHARED.hash(key))?;
         let backend = snapshot.backends.get(usize::from(slot))?.as_ref()?;
         let mut entry = Entry {
             client_addr: key.source.addr,
-            client_port: key.source.port,
+            client_port: key.source.port.to_be_bytes(),
             service: service_slot,
             backend: BackendId { slot, epoch: backend.epoch },
-            state: FlowState::at_first((key.protocol == Protocol::Tcp).then_some(plain.tcp_flags)),
+            state: FlowState::at_first(plain.tuple.is_tcp().then_some(plain.tcp_flags)),
             last_seen_ms: now.wrapping_millis(),
             ..Entry::default()
         };
@@ -134,9 +132,9 @@ impl Yardstick {
             return None;
         }
         let at = self.entries.len() as u32;
-        let (first, last) = snapshot.local.ports();
         loop {
-            entry.local_port = first + self.random.below(u32::from(last - first) + 1) as u16;
+            let (addr, port) = snapshot.local.draw(true, self.random.next())?;
+            (entry.local_addr, entry.local_port) = (addr, port.to_be_bytes());
             let Some(answer) = answer(snapshot, service, backend, &entry) else { break };
             if !self.index.contains_key(&answer) {
                 self.index.insert(answer, (at, Direction::Reverse));
@@ -157,7 +155,7 @@ fn answer(snapshot: &Snapshot, service: &Service, backend: &Backend, entry: &Ent
         Mode::Nat => {}
         Mode::FullNat => {
             destination.addr = snapshot.local.address(entry.local_addr)?;
-            destination.port = entry.local_port;
+            destination.port = u16::from_be_bytes(entry.local_port);
         }
     }
     Some(FlowKey { source: backend.endpoint, destination, protocol: service.protocol })

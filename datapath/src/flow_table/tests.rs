@@ -48,7 +48,7 @@ fn the_layout_is_that_of_its_version() {
 }
 
 fn established(client_port: u16) -> Entry {
-    Entry { client_port, state: FlowState::Established, ..Entry::default() }
+    Entry { client_port: client_port.to_be_bytes(), state: FlowState::Established, ..Entry::default() }
 }
 
 /// A cache line: which array, and which 64 octets of it.

@@ -18,6 +18,7 @@ mod transport;
 
 use std::io;
 
+use plain::Way;
 use plain_open::Opening;
 pub use query::{NewFlow, new_flow};
 
@@ -33,7 +34,7 @@ use crate::parse::{Content, Parsed};
 use crate::plain::Plain;
 use crate::port::BURST;
 use crate::rewrite::has_l4_checksum;
-use crate::snapshot::{PortId, PortInfo, Snapshot, WorkerId};
+use crate::snapshot::{PortId, Snapshot, WorkerId};
 use crate::time::Time;
 
 /// What becomes of a packet.
@@ -105,6 +106,8 @@ struct Lane {
     step: Step,
     /// Where it is decided.
     verdict: Verdict,
+    /// Of plain packets of known flows.
+    way: Way,
     /// Of others, and of plain ones that turn out to need more.
     parsed: Parsed,
 }
@@ -113,6 +116,8 @@ struct Lane {
 enum Step {
     /// There is nothing left to find out.
     Decided,
+    /// Not plain, and not looked at yet.
+    Other,
     /// TCP or UDP of this worker, plain and quiet.
     Plain,
     /// The same with SYN, FIN or RST.
@@ -121,6 +126,10 @@ enum Step {
     Opening,
     /// Plain, and the layer 7 stage's.
     L7,
+    /// Plain, of a known flow, to get another tuple.
+    Translate,
+    /// Plain, of a known flow, to keep its tuple.
+    PassOn,
     /// Other TCP or UDP of this worker.
     Transport,
     /// An ICMP message that may concern the datapath.
@@ -142,6 +151,8 @@ struct Turn<'a, A: PacketPool> {
     now_ms: u32,
     /// By state of a flow: how long it may be silent.
     idle_limits_ms: [u32; FlowState::COUNT],
+    /// The same as the time that it was last seen at the earliest.
+    earliest_ms: [u32; FlowState::COUNT],
     pool: &'a mut A,
     originated: &'a mut Vec<(A::Packet, PortId)>,
     /// Of the packets for the layer 7 stage.
@@ -158,7 +169,14 @@ impl<'a, A: PacketPool> Turn<'a, A> {
         parsed: &'a mut Vec<Parsed>,
     ) -> Self {
         let (now_ms, idle_limits_ms) = (now.wrapping_millis(), snapshot.timeouts.by_state());
-        Self { snapshot, now, now_ms, idle_limits_ms, pool, originated, parsed }
+        let earliest_ms = idle_limits_ms.map(|limit_ms| now_ms.wrapping_sub(limit_ms.min(u32::MAX / 2)));
+        Self { snapshot, now, now_ms, idle_limits_ms, earliest_ms, pool, originated, parsed }
+    }
+
+    /// True only if a flow in `state` has not been silent for too long: [`Entry::idle_ms`] in fewer steps.
+    #[inline(always)]
+    fn is_alive(&self, state: FlowState, last_seen_ms: u32) -> bool {
+        last_seen_ms.wrapping_sub(self.earliest_ms[state as usize]).cast_signed() >= 0
     }
 }
 
@@ -205,6 +223,7 @@ impl Pipeline {
             plain: Plain::default(),
             guess: Guess::default(),
             step: Step::Decided,
+            way: Way::default(),
             verdict,
             parsed: Parsed::default(),
         };
@@ -243,9 +262,14 @@ impl Pipeline {
     ) {
         let mut lanes = core::mem::take(&mut self.lanes);
         let count = burst.len().min(lanes.len());
-        self.classify_burst(snapshot, origin, burst, &mut lanes[..count]);
-        if self.guess_burst(&mut lanes[..count]) {
-            self.prepare_burst(snapshot, &mut lanes[..count]);
+        let (of_burst, single) = (&mut lanes[..count], snapshot.steering.is_single());
+        self.classify_burst(snapshot, burst, of_burst);
+        if !single {
+            self.steer_burst(snapshot, origin, burst, of_burst);
+        }
+        if self.guess_burst(of_burst) {
+            self.classify_others(snapshot, origin, burst, of_burst);
+            self.prepare_burst(snapshot, of_burst);
         }
         let mut turn = Turn::new(snapshot, now, pool, &mut outcome.originated, &mut outcome.parsed);
         outcome.verdicts.clear();
@@ -256,16 +280,40 @@ impl Pipeline {
 
     // Each pass is a function of its own: together they need more registers than there are.
 
+    /// Fills the lanes of plain packets.
     #[inline(never)]
-    fn classify_burst<P: Packet>(
+    fn classify_burst<P: Packet>(&self, snapshot: &Snapshot, burst: &[P], lanes: &mut [Lane]) {
+        for (lane, packet) in lanes.iter_mut().zip(burst) {
+            lane.step = Step::Other;
+            let _ = self.classify(snapshot, packet, lane);
+        }
+    }
+
+    /// Decides on plain packets that other workers own.
+    #[inline(never)]
+    fn steer_burst<P: Packet>(&self, snapshot: &Snapshot, origin: Origin, burst: &[P], lanes: &mut [Lane]) {
+        for (lane, packet) in lanes.iter_mut().zip(burst).filter(|(lane, _)| lane.step != Step::Other) {
+            let (key, rss_hash) = (lane.plain.tuple.key(), packet.received().rss_hash);
+            if let Some(elsewhere) = self.elsewhere(snapshot, origin, rss_hash, &key) {
+                lane.step = lane.decided(elsewhere);
+            }
+        }
+    }
+
+    /// Fills the lanes of packets that are not plain, guesses included.
+    #[inline(never)]
+    fn classify_others<P: Packet>(
         &self,
         snapshot: &Snapshot,
         origin: Origin,
         burst: &[P],
         lanes: &mut [Lane],
     ) {
-        for (lane, packet) in lanes.iter_mut().zip(burst) {
-            lane.step = self.classify(snapshot, origin, packet, lane);
+        for (lane, packet) in lanes.iter_mut().zip(burst).filter(|(lane, _)| lane.step == Step::Other) {
+            lane.step = self.classify_other(snapshot, origin, packet, lane);
+        }
+        for lane in lanes.iter_mut().filter(|lane| matches!(lane.step, Step::Transport | Step::Icmp)) {
+            lane.guess = self.table.guess(lane.hash);
         }
     }
 
@@ -289,10 +337,20 @@ impl Pipeline {
         lanes: &mut [Lane],
         verdicts: &mut Vec<Verdict>,
     ) {
-        verdicts.extend((0..).zip(lanes).zip(burst).map(|((index, lane), packet)| {
-            let quiet = if lane.step == Step::Plain { self.quiet(turn, packet, lane) } else { None };
-            quiet.unwrap_or_else(|| self.decide(turn, packet, lane, index))
-        }));
+        verdicts.resize(lanes.len(), Verdict::Drop(DropReason::NoPort));
+        let mut start = 0;
+        while start < lanes.len() {
+            let end = start + self.recognize_run(turn, &mut lanes[start..]);
+            let run = (&mut burst[start..end], &mut lanes[start..end], &mut verdicts[start..end]);
+            self.rewrite_run(turn, run.0, run.1, run.2, start);
+            start = end;
+            while let (Some(lane), Some(packet)) = (lanes.get_mut(start), burst.get_mut(start))
+                && lane.step != Step::Plain
+            {
+                verdicts[start] = self.decide(turn, packet, lane, start);
+                start += 1;
+            }
+        }
     }
 
     /// The verdict on a packet that is not one of an open flow like nearly all are.
@@ -312,7 +370,7 @@ impl Pipeline {
                 let slot = self.openings.get(index).map(|opening| opening.service).unwrap_or_default();
                 return self.pass_to_l7(turn, &lane.parsed, slot);
             }
-            Step::Transport | Step::Icmp | Step::Decided => return self.decide_any(turn, packet, lane),
+            _ => return self.decide_any(turn, packet, lane),
         };
         plain.unwrap_or_else(|| {
             lane.parsed = lane.plain.parsed();
@@ -321,34 +379,24 @@ impl Pipeline {
         })
     }
 
-    /// Fills the lane of a packet, and tells the next step.
+    /// Fills the lane of a plain packet; `None` for others.
     #[inline(always)]
-    fn classify<P: Packet>(&self, snapshot: &Snapshot, origin: Origin, packet: &P, lane: &mut Lane) -> Step {
-        let port = packet.port();
-        let Some(info) = snapshot.ports.get(usize::from(port.0)) else {
-            return lane.decided(Verdict::Drop(DropReason::NoPort));
-        };
+    fn classify<P: Packet>(&self, snapshot: &Snapshot, packet: &P, lane: &mut Lane) -> Option<()> {
+        let input = snapshot.shortcuts.input(packet.port())?;
         let received = packet.received();
-        let is_trusted = !info.recompute_checksums & (received.l4_checksum != ChecksumStatus::Bad);
-        let plain = packet
-            .bytes()
-            .first_chunk()
-            .and_then(|frame| Plain::read(frame, packet.total_len(), received.ip_checksum, &info.mac));
-        let Some(plain) = plain.filter(|_| is_trusted) else {
-            return self.classify_other(snapshot, origin, packet, lane, info);
-        };
-        if !snapshot.steering.is_single()
-            && let Some(elsewhere) = self.elsewhere(snapshot, origin, received.rss_hash, &plain.key())
-        {
-            return lane.decided(elsewhere);
+        if !input.is_trusted || received.l4_checksum == ChecksumStatus::Bad {
+            return None;
         }
-        lane.hash = self.hasher.hash_v4(plain.source, plain.destination, plain.protocol);
+        let frame = packet.bytes().first_chunk()?;
+        let plain = Plain::read(frame, packet.total_len(), received.ip_checksum, input.own)?;
+        lane.hash = self.hasher.hash_v4(plain.tuple);
         self.table.prefetch(lane.hash);
         lane.plain = plain;
-        if plain.is_quiet() { Step::Plain } else { Step::Signal }
+        lane.step = if plain.is_quiet() { Step::Plain } else { Step::Signal };
+        Some(())
     }
 
-    /// The same for a packet that is not plain.
+    /// Fills the lane of a packet that is not plain, and tells the next step.
     #[inline(never)]
     fn classify_other<P: Packet>(
         &self,
@@ -356,8 +404,10 @@ impl Pipeline {
         origin: Origin,
         packet: &P,
         lane: &mut Lane,
-        info: &PortInfo,
     ) -> Step {
+        let Some(info) = snapshot.ports.get(usize::from(packet.port().0)) else {
+            return lane.decided(Verdict::Drop(DropReason::NoPort));
+        };
         let received = packet.received();
         if let Err(reason) = lane.parsed.read(packet.bytes(), packet.total_len(), received, &info.mac) {
             return lane.decided(Verdict::Drop(reason));
@@ -366,13 +416,13 @@ impl Pipeline {
         if is_wrong && has_l4_checksum(packet.bytes(), &lane.parsed) {
             return lane.decided(Verdict::Drop(DropReason::BadL4Checksum));
         }
-        let key = &lane.parsed.key;
         let step = match lane.parsed.content {
             Content::Transport => Step::Transport,
             Content::IcmpError { .. } => Step::Icmp,
             Content::EchoRequest => return Step::Icmp,
             Content::Other => return lane.decided(Verdict::Kernel(packet.port())),
         };
+        let key = &lane.parsed.key;
         let rss_hash = received.rss_hash.filter(|_| matches!(step, Step::Transport));
         if let Some(elsewhere) = self.elsewhere(snapshot, origin, rss_hash, key) {
             return lane.decided(elsewhere);
@@ -408,9 +458,7 @@ impl Pipeline {
         let verdict = match lane.step {
             Step::Decided => lane.verdict,
             Step::Icmp => self.icmp(turn, packet, lane),
-            Step::Plain | Step::Signal | Step::Opening | Step::L7 | Step::Transport => {
-                self.transport(turn, packet, lane)
-            }
+            _ => self.transport(turn, packet, lane),
         };
         match verdict {
             Verdict::Kernel(_) if !self.to_kernel.allows(turn.snapshot.limits.to_kernel, turn.now) => {

@@ -107,7 +107,7 @@ impl Pipeline {
         };
         let entry = Entry {
             client_addr: parsed.key.source.addr,
-            client_port: parsed.key.source.port,
+            client_port: parsed.key.source.port.to_be_bytes(),
             service: slot,
             backend: backend_id,
             state: FlowState::at_first(tcp_flags(parsed)),
@@ -146,7 +146,7 @@ impl Pipeline {
         // A candidate is owned with probability 1 / workers; four times as many draws hardly ever run short.
         for _ in 0..PORT_PROBES * workers * 4 {
             let Some((addr, port)) = snapshot.local.draw(is_v4, self.random.next()) else { break };
-            (entry.local_addr, entry.local_port) = (addr, port);
+            (entry.local_addr, entry.local_port) = (addr, port.to_be_bytes());
             let Some(answer) = answer_key(snapshot, service, backend, &entry) else { break };
             if snapshot.steering.owner_of_answer(&answer).is_some_and(|owner| owner != self.worker) {
                 continue;

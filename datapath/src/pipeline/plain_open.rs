@@ -11,11 +11,11 @@ use crate::counters::WorkerCounter;
 use crate::flow::{Direction, FlowState};
 use crate::flow_table::Entry;
 use crate::hash::FlowHasher;
-use crate::key::{FlowKey, Protocol};
+use crate::key::Protocol;
 use crate::packet::{Packet, PacketPool};
-use crate::plain::{End, PLAIN, Plain};
+use crate::plain::{End, PLAIN, Plain, Tuple};
 use crate::rewrite::{pass_on_plain, translate_plain};
-use crate::snapshot::{BackendId, Mode, ServiceSlot, Snapshot};
+use crate::snapshot::{BackendId, Mode, ServiceSlot, Snapshot, Target};
 use crate::wire::tcp;
 
 /// Local ports drawn at most for a flow whose answers this worker must own, before that is left to [`super::open`].
@@ -30,7 +30,7 @@ pub(super) struct Opening {
     answer_hash: u64,
     pub(super) service: ServiceSlot,
     backend: BackendId,
-    local_port: u16,
+    local_port: [u8; 2],
     local_addr: u8,
 }
 
@@ -67,15 +67,15 @@ impl Pipeline {
     /// Finds the service that the packet opens a flow of, or that it goes to at layer 7.
     #[inline(always)]
     fn offer(&self, snapshot: &Snapshot, plain: &Plain, opening: &mut Opening) -> Option<Step> {
-        let (slot, service) = snapshot.shortcuts.offer(plain.destination, plain.protocol)?;
+        let (slot, service) = snapshot.shortcuts.offer(plain.tuple)?;
         opening.service = slot;
-        let opens = match (plain.protocol, service.mode) {
+        let opens = match (plain.tuple.protocol(), service.mode) {
             (_, Mode::L7) => return Some(Step::L7),
             (Protocol::Udp, _) => true,
             (Protocol::Tcp, Mode::DsrMac) => plain.tcp_flags & tcp::RST == 0,
             (Protocol::Tcp, _) => plain.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN,
         };
-        opening.shared_hash = FlowHasher::SHARED.hash_v4(plain.source, plain.destination, plain.protocol);
+        opening.shared_hash = FlowHasher::SHARED.hash_v4(plain.tuple);
         service.maglev.prefetch(opening.shared_hash);
         opens.then_some(Step::Opening)
     }
@@ -86,46 +86,37 @@ impl Pipeline {
         let Some(service) = snapshot.service(opening.service) else { return false };
         let Some(slot) = service.maglev.pick(opening.shared_hash) else { return false };
         let Some(target) = snapshot.shortcuts.target(slot) else { return false };
-        let Some(hop) = snapshot.shortcuts.hop(target.next_hop) else { return false };
-        let may_pass = (plain.ttl > 1) & (plain.length <= hop.mtu);
+        let may_pass = (plain.ttl > 1) & (plain.length <= target.hop.mtu);
         if !may_pass || self.table.len() == self.table.capacity() {
             return false;
         }
         opening.backend = BackendId { slot, epoch: target.epoch };
-        let local = match target.mode {
+        let answer = match target.mode {
             None | Some(Mode::L7) => return false,
             Some(Mode::DsrMac) => return true,
-            Some(Mode::Nat) => plain.source,
-            Some(Mode::FullNat) => {
-                let Some(local) = self.draw_local(snapshot, target.endpoint, plain.protocol, opening) else {
-                    return false;
-                };
-                local
-            }
+            Some(Mode::Nat) => target.answer_to(plain.tuple.source()),
+            Some(Mode::FullNat) => match self.draw_local(snapshot, target, opening) {
+                Some(answer) => answer,
+                None => return false,
+            },
         };
-        opening.answer_hash = self.hasher.hash_v4(target.endpoint, local, plain.protocol);
+        opening.answer_hash = self.hasher.hash_v4(answer);
         self.table.prefetch(opening.answer_hash);
         true
     }
 
-    /// A local address and port whose answers this worker owns.
+    /// Draws a local address and port whose answers this worker owns; the tuple of these.
     #[inline(always)]
-    fn draw_local(
-        &mut self,
-        snapshot: &Snapshot,
-        backend: End,
-        protocol: Protocol,
-        opening: &mut Opening,
-    ) -> Option<End> {
+    fn draw_local(&mut self, snapshot: &Snapshot, target: &Target, opening: &mut Opening) -> Option<Tuple> {
         for _ in 0..DRAWS {
             let (index, port) = snapshot.local.draw(true, self.random.next())?;
             let local = End::new(snapshot.shortcuts.local(index)?, port.to_be());
-            let answer = || FlowKey { source: backend.endpoint(), destination: local.endpoint(), protocol };
+            let answer = target.answer_to(local);
             if snapshot.steering.is_single()
-                || snapshot.steering.owner_of_answer(&answer()).is_none_or(|owner| owner == self.worker)
+                || snapshot.steering.owner_of_answer(&answer.key()).is_none_or(|owner| owner == self.worker)
             {
-                (opening.local_addr, opening.local_port) = (index, port);
-                return Some(local);
+                (opening.local_addr, opening.local_port) = (index, port.to_be_bytes());
+                return Some(answer);
             }
         }
         None
@@ -145,7 +136,7 @@ impl Pipeline {
         let plain = &lane.plain;
         let target = shortcuts.target(opening.backend.slot)?;
         let mode = target.mode?;
-        let hop = shortcuts.hop(target.next_hop)?;
+        let hop = &target.hop;
         let answer_hash = (mode != Mode::DsrMac).then_some(opening.answer_hash);
         // Packets before it in the burst may have opened its flow, or one with its port.
         let is_new = self.table.lacks(lane.hash) && answer_hash.is_none_or(|hash| self.table.lacks(hash));
@@ -153,30 +144,34 @@ impl Pipeline {
             return None;
         }
         let frame: &mut [u8; PLAIN] = packet.bytes_mut().first_chunk_mut()?;
-        let client = plain.source.endpoint();
+        let client = plain.tuple.source().endpoint();
         let is_full_nat = mode == Mode::FullNat;
         let entry = Entry {
             client_addr: client.addr,
-            client_port: client.port,
+            client_port: client.port.to_be_bytes(),
             service: opening.service,
             backend: opening.backend,
-            local_port: if is_full_nat { opening.local_port } else { 0 },
+            local_port: if is_full_nat { opening.local_port } else { [0; 2] },
             local_addr: if is_full_nat { opening.local_addr } else { 0 },
-            state: FlowState::at_first((plain.protocol == Protocol::Tcp).then_some(plain.tcp_flags)),
+            state: FlowState::at_first(plain.tuple.is_tcp().then_some(plain.tcp_flags)),
             last_seen_ms: turn.now_ms,
         };
         self.enter(entry, lane.hash, answer_hash)?;
         self.counters.add(WorkerCounter::Misses, 1);
         let (service, backend) = (opening.service.0, opening.backend.slot);
         self.counters.count_packet(Direction::Forward, service, backend, u64::from(plain.length));
-        match mode {
-            Mode::DsrMac | Mode::L7 => pass_on_plain(frame, plain, &hop.link),
-            Mode::Nat => translate_plain(frame, plain, (plain.source, target.endpoint), &hop.link),
-            Mode::FullNat => {
-                let local = End::new(shortcuts.local(opening.local_addr)?, opening.local_port.to_be());
-                translate_plain(frame, plain, (local, target.endpoint), &hop.link);
+        let local = match mode {
+            Mode::DsrMac | Mode::L7 => {
+                pass_on_plain(frame, &hop.link);
+                return Some(hop.verdict);
             }
-        }
-        Some(Verdict::Transmit(hop.port))
+            Mode::Nat => plain.tuple.source(),
+            Mode::FullNat => {
+                End::new(shortcuts.local(opening.local_addr)?, u16::from_ne_bytes(opening.local_port))
+            }
+        };
+        let to = target.endpoint.from(local);
+        translate_plain(frame, plain.tuple, (to.addresses(), to.ports()), &hop.link);
+        Some(hop.verdict)
     }
 }

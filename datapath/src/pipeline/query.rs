@@ -155,7 +155,7 @@ impl Pipeline {
             protocol: if is_udp { Protocol::Udp } else { Protocol::Tcp },
             service: entry.service,
             backend: entry.backend,
-            local: is_full_nat.then_some((entry.local_addr, entry.local_port)),
+            local: is_full_nat.then_some((entry.local_addr, u16::from_be_bytes(entry.local_port))),
             state: entry.state,
             idle_ms: entry.idle_ms(now.wrapping_millis()),
         })

@@ -58,7 +58,7 @@ pub(super) fn answer_key(
         Mode::Nat => {}
         Mode::FullNat => {
             destination.addr = snapshot.local.address(entry.local_addr)?;
-            destination.port = entry.local_port;
+            destination.port = u16::from_be_bytes(entry.local_port);
         }
     }
     Some(FlowKey { source: backend.endpoint, destination, protocol: service.protocol })

@@ -8,29 +8,37 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::{BackendState, Mode, NextHopId, PortId, ServiceSlot, SnapshotParts};
+use super::{BackendState, Mode, NextHopId, PortId, PortInfo, ServiceSlot, SnapshotParts};
+use crate::flow::{Direction, FlowState};
 use crate::key::{Addr, Protocol};
 use crate::maglev::Maglev;
-use crate::plain::End;
+use crate::pipeline::Verdict;
+use crate::plain::{End, Tuple};
+use crate::rewrite::link_octets;
 
 /// A backend, with its service.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(32))]
+#[repr(align(64))]
 pub(crate) struct Target {
+    /// From nobody to where clients find it.
+    pub(crate) vip: Tuple,
+    /// From nobody to where it listens.
+    pub(crate) endpoint: Tuple,
     /// Its service.
     pub(crate) service: ServiceSlot,
     /// Which of the backends that ever had this slot.
     pub(crate) epoch: u16,
-    /// Where clients find it.
-    pub(crate) vip: End,
-    /// Where it listens.
-    pub(crate) endpoint: End,
-    /// The way to it.
-    pub(crate) next_hop: NextHopId,
-    /// What its service speaks.
-    pub(crate) protocol: Protocol,
+    /// In which states a quiet packet changes nothing about a flow, by number, forward and reverse: in none if this is no
+    /// row to go by.
+    steady: [u16; 2],
     /// How packets reach it; `None` if this is no row to go by.
     pub(crate) mode: Option<Mode>,
+    /// True with full NAT.
+    pub(crate) is_full_nat: bool,
+    /// True with DSR.
+    pub(crate) is_one_sided: bool,
+    /// The way to it.
+    pub(crate) hop: Hop,
 }
 
 /// A next hop, with what is needed of its port.
@@ -41,8 +49,23 @@ pub(crate) struct Hop {
     pub(crate) link: [u8; 12],
     /// Largest network-layer packet that may go this way, in octets; zero if this is no row to go by.
     pub(crate) mtu: u16,
-    /// The port.
-    pub(crate) port: PortId,
+    /// Send it by that port.
+    pub(crate) verdict: Verdict,
+}
+
+/// A port, as far as packets from it are concerned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input {
+    /// Its address: [`MacAddress::word`].
+    pub(crate) own: u64,
+    /// True if checksums of TCP and UDP are to be trusted, where the port does not say otherwise.
+    pub(crate) is_trusted: bool,
+}
+
+impl Input {
+    const fn of(port: &PortInfo) -> Self {
+        Self { own: port.mac.word(), is_trusted: !port.recompute_checksums }
+    }
 }
 
 /// A service of IPv4 that new flows may be opened of.
@@ -61,6 +84,7 @@ pub(crate) struct Shortcuts {
     /// From VIP and protocol to service.
     offers: HashMap<u64, Offer, foldhash::fast::FixedState>,
     local: Vec<u32>,
+    inputs: Vec<Input>,
 }
 
 impl Shortcuts {
@@ -72,10 +96,8 @@ impl Shortcuts {
             .iter()
             .map(|next_hop| {
                 let out = snapshot.ports.get(usize::from(next_hop.port.0)).filter(|out| !out.offload.any());
-                let mut link = [0; 12];
-                link[..6].copy_from_slice(&next_hop.mac.0);
-                link[6..].copy_from_slice(&out.map_or([0; 6], |out| out.mac.0));
-                Hop { link, mtu: out.map_or(0, |_| next_hop.mtu), port: next_hop.port }
+                let link = link_octets(next_hop.mac, out.map(|out| out.mac).unwrap_or_default());
+                Hop { link, mtu: out.map_or(0, |_| next_hop.mtu), verdict: Verdict::Transmit(next_hop.port) }
             })
             .collect();
         let offer = |(&(vip, protocol), &slot)| {
@@ -85,8 +107,9 @@ impl Shortcuts {
         };
         let slots = 0..u16::try_from(snapshot.backends.len()).unwrap_or(u16::MAX);
         Self {
-            targets: slots.map(|slot| Target::of(snapshot, slot).unwrap_or(Target::NONE)).collect(),
+            targets: slots.map(|slot| Target::of(snapshot, &hops, slot).unwrap_or(Target::NONE)).collect(),
             hops,
+            inputs: snapshot.ports.iter().map(Input::of).collect(),
             offers: snapshot.vips.iter().filter_map(offer).collect(),
             local: snapshot.local.addresses.iter().map(Addr::v4_word).collect(),
         }
@@ -98,10 +121,16 @@ impl Shortcuts {
         self.targets.get(usize::from(slot))
     }
 
-    /// The service at this VIP.
+    /// The port.
     #[inline(always)]
-    pub(crate) fn offer(&self, vip: End, protocol: Protocol) -> Option<(ServiceSlot, &Offer)> {
-        self.offers.get(&offer_key(vip, protocol)).map(|offer| (offer.slot, offer))
+    pub(crate) fn input(&self, port: PortId) -> Option<&Input> {
+        self.inputs.get(usize::from(port.0))
+    }
+
+    /// The service that packets with this tuple are for.
+    #[inline(always)]
+    pub(crate) fn offer(&self, tuple: Tuple) -> Option<(ServiceSlot, &Offer)> {
+        self.offers.get(&offer_key(tuple.destination(), tuple.protocol())).map(|offer| (offer.slot, offer))
     }
 
     /// The next hop with this id.
@@ -118,32 +147,55 @@ impl Shortcuts {
 }
 
 const fn offer_key(vip: End, protocol: Protocol) -> u64 {
-    vip.word() | (protocol as u64) << 48
+    vip.address() as u64 | (vip.port() as u64) << 32 | (protocol as u64) << 48
 }
 
 impl Target {
     const NONE: Self = Self {
+        vip: Tuple::new(End::new(0, 0), End::new(0, 0), Protocol::Tcp),
+        endpoint: Tuple::new(End::new(0, 0), End::new(0, 0), Protocol::Tcp),
         service: ServiceSlot(0),
         epoch: 0,
-        vip: End::new(0, 0),
-        endpoint: End::new(0, 0),
-        next_hop: NextHopId(0),
-        protocol: Protocol::Tcp,
+        steady: [0; 2],
         mode: None,
+        is_full_nat: false,
+        is_one_sided: false,
+        hop: Hop { link: [0; 12], mtu: 0, verdict: Verdict::Transmit(PortId(0)) },
     };
 
-    fn of(snapshot: &SnapshotParts, slot: u16) -> Option<Self> {
+    fn of(snapshot: &SnapshotParts, hops: &[Hop], slot: u16) -> Option<Self> {
         let backend = snapshot.backends.get(usize::from(slot))?.as_ref()?;
-        let service = snapshot.service(backend.service)?;
-        let is_active = backend.state == BackendState::Active;
+        if backend.state != BackendState::Active {
+            return None;
+        }
+        let service = snapshot.service(backend.service).filter(|service| service.mode != Mode::L7)?;
+        let to = |end| Some(Tuple::new(End::default(), End::of(end)?, service.protocol));
+        let steady = |direction| {
+            let is_steady = |state: &&FlowState| state.is_steady(direction, service.mode == Mode::DsrMac);
+            FlowState::ALL.iter().filter(is_steady).fold(0, |all, &state| all | 1 << state as u16)
+        };
         Some(Self {
+            vip: to(&service.vip)?,
+            endpoint: to(&backend.endpoint)?,
             service: backend.service,
             epoch: backend.epoch,
-            vip: End::of(&service.vip)?,
-            endpoint: End::of(&backend.endpoint)?,
-            next_hop: backend.next_hop?,
-            protocol: service.protocol,
-            mode: is_active.then_some(service.mode),
+            steady: [steady(Direction::Forward), steady(Direction::Reverse)],
+            mode: Some(service.mode),
+            is_full_nat: service.mode == Mode::FullNat,
+            is_one_sided: service.mode == Mode::DsrMac,
+            hop: *hops.get(usize::from(backend.next_hop?.0))?,
         })
+    }
+
+    /// The tuple of its packets to `to`.
+    #[inline(always)]
+    pub(crate) const fn answer_to(&self, to: End) -> Tuple {
+        self.endpoint.from(to).reversed()
+    }
+
+    /// True if a quiet packet in this direction leaves the state of a flow as it is ([`FlowState::is_steady`]).
+    #[inline(always)]
+    pub(crate) const fn is_steady(&self, state: FlowState, direction: Direction) -> bool {
+        self.steady[direction as usize] >> state as u16 & 1 == 1
     }
 }

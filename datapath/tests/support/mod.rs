@@ -182,6 +182,25 @@ impl Rig {
         }
     }
 
+    /// Puts frames through in one burst, each addressed to the port that it comes by; what became of them.
+    pub fn send_together(&mut self, frames: &[(PortId, Frame)]) -> Vec<(Verdict, HeapPacket)> {
+        let packet = |(port, frame): &(PortId, Frame)| {
+            let own = self.snapshot.ports[usize::from(port.0)].mac;
+            HeapPacket::new(&Frame { link_destination: own, ..frame.clone() }.bytes(), *port)
+        };
+        let mut burst: Vec<HeapPacket> = frames.iter().map(packet).collect();
+        self.pipeline.forward(
+            &self.snapshot.clone().into(),
+            self.now,
+            Origin::Port,
+            &mut burst,
+            &mut HeapPool,
+            &mut self.outcome,
+        );
+        self.outcome.originated.clear();
+        self.outcome.verdicts.iter().copied().zip(burst).collect()
+    }
+
     /// Lets time pass, and the whole table be swept meanwhile; returns what was sent of its own, with the ports.
     pub fn sweep_for_seconds(&mut self, seconds: u64) -> Vec<(PortId, Frame)> {
         let mut sent = Vec::new();
