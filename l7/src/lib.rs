@@ -7,5 +7,6 @@
 pub mod balance;
 pub mod http;
 pub mod route;
+pub mod tls;
 
 pub use evenkeel_tcp::SequenceNumber;
