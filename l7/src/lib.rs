@@ -6,6 +6,7 @@
 
 pub mod balance;
 pub mod http;
+pub mod proxy_protocol;
 pub mod route;
 pub mod tls;
 
