@@ -2,12 +2,10 @@
 
 mod queue;
 
-use std::collections::vec_deque;
-
 use crate::{Buf, Range, SequenceNumber};
 
-pub(crate) use queue::Queue;
 pub use queue::Spares;
+pub(crate) use queue::{Chunks, Queue};
 
 /// Octets of a stream that lie in one buffer.
 #[derive(Debug)]
@@ -130,7 +128,7 @@ impl<'a, B: Buf> Piece<'a, B> {
 /// Views of consecutive octets, buffer by buffer.
 #[derive(Debug)]
 pub struct Pieces<'a, B> {
-    chunks: Option<vec_deque::Iter<'a, Chunk<B>>>,
+    chunks: Option<Chunks<'a, B>>,
     range: Range,
 }
 
@@ -139,9 +137,7 @@ impl<'a, B: Buf> Pieces<'a, B> {
     #[inline]
     pub(crate) fn new(queue: Option<&'a Queue<B>>, range: Range) -> Self {
         let chunks = match queue {
-            Some(queue) if range.length() > 0 => {
-                Some(queue.chunks().range(queue.first_ending_after(range.start)..))
-            }
+            Some(queue) if range.length() > 0 => Some(queue.chunks_from(range.start)),
             _ => None,
         };
         Self { chunks, range }

@@ -103,20 +103,12 @@ impl<B: Buf> SendBuffer<B> {
     pub fn acknowledge(&mut self, up_to: SequenceNumber, spares: &mut Spares<B>) -> u32 {
         let octets = up_to.octets_after(self.start).min(self.length);
         let Some(queue) = self.queue.as_mut().filter(|_| octets > 0) else { return 0 };
-        let start = self.start + octets;
-        self.start = start;
+        self.start += octets;
         self.length -= octets;
-        while let Some(first) = queue.front_mut() {
-            if first.end().follows(start) {
-                let released = start.octets_after(first.sequence);
-                if released > 0 {
-                    first.trim_front(released);
-                }
-                return octets;
-            }
-            queue.pop_front();
+        queue.drop_front(octets);
+        if self.length == 0 {
+            self.queue.take().into_iter().for_each(|queue| spares.give_back(queue));
         }
-        self.queue.take().into_iter().for_each(|queue| spares.give_back(queue));
         octets
     }
 
@@ -142,7 +134,7 @@ impl<B: Buf> SendBuffer<B> {
             return true;
         }
         let Some(queue) = &self.queue else { return false };
-        let chunks = queue.chunks().range(queue.first_ending_after(range.start)..);
+        let chunks = queue.chunks_from(range.start);
         chunks.take_while(|chunk| range.end.reaches(chunk.end())).any(|chunk| chunk.mark)
     }
 

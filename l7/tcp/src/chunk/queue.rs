@@ -2,7 +2,9 @@
 //!
 //! Invariant: a queue that is empty is in nobody's hands but the [`Spares`], so that an idle connection has none.
 
-use std::collections::VecDeque;
+use core::iter::Chain;
+use core::option;
+use std::collections::{VecDeque, vec_deque};
 
 use crate::receive::Disorder;
 use crate::{Buf, SequenceNumber};
@@ -10,9 +12,13 @@ use crate::{Buf, SequenceNumber};
 use super::Chunk;
 
 /// Chunks in the order of their sequence numbers, which lie less than 2^31 apart, and what they weigh.
+///
+/// Most queues never have more than one, which therefore needs no memory of its own.
 #[derive(Debug)]
 pub(crate) struct Queue<B> {
-    chunks: VecDeque<Chunk<B>>,
+    first: Option<Chunk<B>>,
+    /// Those behind the first.
+    rest: VecDeque<Chunk<B>>,
     true_size: u64,
     /// What an assembler knows about chunks behind a gap.
     pub(crate) disorder: Option<Box<Disorder>>,
@@ -20,11 +26,31 @@ pub(crate) struct Queue<B> {
     pub(crate) urgent_end: SequenceNumber,
 }
 
+/// Chunks of a queue from somewhere on.
+pub(crate) type Chunks<'a, B> = Chain<option::IntoIter<&'a Chunk<B>>, vec_deque::Iter<'a, Chunk<B>>>;
+
 impl<B: Buf> Queue<B> {
-    /// The chunks, for reading.
     #[inline]
-    pub(crate) const fn chunks(&self) -> &VecDeque<Chunk<B>> {
-        &self.chunks
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// The last chunk.
+    #[inline]
+    pub(crate) fn back(&self) -> Option<&Chunk<B>> {
+        self.rest.back().or(self.first.as_ref())
+    }
+
+    /// The chunks from the one that has the octet `at` on, or the first that begins behind it.
+    #[inline]
+    pub(crate) fn chunks_from(&self, at: SequenceNumber) -> Chunks<'_, B> {
+        match &self.first {
+            Some(first) if !first.end().follows(at) => {
+                let rest = self.rest.range(self.first_of_rest_ending_after(at)..);
+                None.into_iter().chain(rest)
+            }
+            first => first.as_ref().into_iter().chain(self.rest.iter()),
+        }
     }
 
     /// Octets of memory that the buffers take: one that lies in several chunks counts as often.
@@ -34,70 +60,88 @@ impl<B: Buf> Queue<B> {
     }
 
     #[inline]
-    pub(crate) fn front_mut(&mut self) -> Option<&mut Chunk<B>> {
-        self.chunks.front_mut()
-    }
-
-    #[inline]
     pub(crate) fn push_back(&mut self, chunk: Chunk<B>) {
         self.true_size += u64::from(chunk.true_size());
-        self.chunks.push_back(chunk);
+        if self.first.is_none() {
+            self.first = Some(chunk);
+        } else {
+            self.rest.push_back(chunk);
+        }
     }
 
     /// Puts a chunk where it belongs; it overlaps none.
     pub(crate) fn insert(&mut self, chunk: Chunk<B>) {
-        let at = match self.chunks.back() {
-            Some(last) if last.sequence.follows(chunk.sequence) => {
-                self.chunks.partition_point(|other| other.sequence.precedes(chunk.sequence))
-            }
-            _ => self.chunks.len(),
-        };
+        if self.back().is_none_or(|last| chunk.sequence.follows(last.sequence)) {
+            self.push_back(chunk);
+            return;
+        }
         self.true_size += u64::from(chunk.true_size());
-        self.chunks.insert(at, chunk);
+        match &mut self.first {
+            Some(first) if first.sequence.follows(chunk.sequence) => {
+                self.rest.push_front(core::mem::replace(first, chunk));
+            }
+            _ => {
+                let at = self.rest.partition_point(|other| other.sequence.precedes(chunk.sequence));
+                self.rest.insert(at, chunk);
+            }
+        }
     }
 
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<Chunk<B>> {
-        let chunk = self.chunks.pop_front()?;
+        let chunk = self.first.take()?;
+        if !self.rest.is_empty() {
+            self.first = self.rest.pop_front();
+        }
+        self.true_size -= u64::from(chunk.true_size());
+        Some(chunk)
+    }
+
+    /// Drops the first `octets` octets, or as many as there are.
+    #[inline]
+    pub(crate) fn drop_front(&mut self, mut octets: u32) {
+        while let Some(first) = self.first.as_mut().filter(|_| octets > 0) {
+            if first.len() > octets {
+                first.trim_front(octets);
+                return;
+            }
+            octets -= first.len();
+            self.pop_front();
+        }
+    }
+
+    pub(crate) fn pop_back(&mut self) -> Option<Chunk<B>> {
+        let chunk = self.rest.pop_back().or_else(|| self.first.take())?;
         self.true_size -= u64::from(chunk.true_size());
         Some(chunk)
     }
 
     pub(crate) fn clear(&mut self) {
-        self.chunks.clear();
+        self.first = None;
+        self.rest.clear();
         self.true_size = 0;
         self.disorder = None;
     }
 
-    pub(crate) fn pop_back(&mut self) -> Option<Chunk<B>> {
-        let chunk = self.chunks.pop_back()?;
-        self.true_size -= u64::from(chunk.true_size());
-        Some(chunk)
-    }
-
     /// Gives the octets other numbers, of which the first is `sequence`.
     pub(crate) fn renumber(&mut self, mut sequence: SequenceNumber) {
-        for chunk in &mut self.chunks {
+        for chunk in self.first.iter_mut().chain(&mut self.rest) {
             chunk.sequence = sequence;
             sequence += chunk.len();
         }
     }
 
-    /// Index of the first chunk that ends after `at`.
+    /// Index behind the first chunk of the first one that ends after `at`, which lies behind the first chunk.
     #[inline]
-    pub(crate) fn first_ending_after(&self, at: SequenceNumber) -> usize {
-        let Some(first) = self.chunks.front() else { return 0 };
-        if first.end().follows(at) {
-            return 0;
-        }
-        // Chunks are mostly of one size, except for the first, of which a part may be gone.
-        if let Some(second) = self.chunks.get(1) {
-            let guess = 1 + (at.octets_after(second.sequence) / second.len().max(1)) as usize;
-            if self.chunks.get(guess).is_some_and(|chunk| at.lies_in(chunk.sequence, chunk.len())) {
+    fn first_of_rest_ending_after(&self, at: SequenceNumber) -> usize {
+        // Chunks are mostly of one size.
+        if let Some(second) = self.rest.front() {
+            let guess = (at.octets_after(second.sequence) / second.len().max(1)) as usize;
+            if self.rest.get(guess).is_some_and(|chunk| at.lies_in(chunk.sequence, chunk.len())) {
                 return guess;
             }
         }
-        self.chunks.partition_point(|chunk| !chunk.end().follows(at))
+        self.rest.partition_point(|chunk| !chunk.end().follows(at))
     }
 }
 
@@ -111,8 +155,6 @@ pub struct Spares<B> {
 }
 
 impl<B> Spares<B> {
-    /// How many chunks a queue has room for when it is new.
-    const ROOM: usize = 8;
     /// A queue with more room than this is not worth keeping.
     const MOST_ROOM: usize = 64;
 
@@ -125,15 +167,15 @@ impl<B> Spares<B> {
     #[inline]
     pub(crate) fn take(&mut self) -> Box<Queue<B>> {
         self.queues.pop().unwrap_or_else(|| {
-            let chunks = VecDeque::with_capacity(Self::ROOM);
-            Box::new(Queue { chunks, true_size: 0, disorder: None, urgent_end: SequenceNumber(0) })
+            let (first, rest) = (None, VecDeque::new());
+            Box::new(Queue { first, rest, true_size: 0, disorder: None, urgent_end: SequenceNumber(0) })
         })
     }
 
     #[inline]
     pub(crate) fn give_back(&mut self, queue: Box<Queue<B>>) {
-        debug_assert!(queue.chunks.is_empty() && queue.disorder.is_none() && queue.true_size == 0);
-        if queue.chunks.capacity() <= Self::MOST_ROOM && self.queues.len() < self.most {
+        debug_assert!(queue.first.is_none() && queue.disorder.is_none() && queue.true_size == 0);
+        if queue.rest.capacity() <= Self::MOST_ROOM && self.queues.len() < self.most {
             self.queues.push(queue);
         }
     }

@@ -175,18 +175,7 @@ impl<B: Buf> Assembler<B> {
         let octets = octets.min(self.unread());
         let Some(queue) = &mut self.queue else { return 0 };
         self.unread -= octets;
-        let mut left = octets;
-        while left > 0 {
-            match queue.front_mut() {
-                Some(first) if first.len() > left => {
-                    first.trim_front(left);
-                    return octets;
-                }
-                Some(first) => left -= first.len(),
-                None => break,
-            }
-            queue.pop_front();
-        }
+        queue.drop_front(octets);
         self.tidy(spares);
         octets
     }
@@ -242,7 +231,7 @@ impl<B: Buf> Assembler<B> {
             }
             queue.disorder = None;
         }
-        if queue.chunks().is_empty()
+        if queue.is_empty()
             && let Some(queue) = self.queue.take()
         {
             spares.give_back(queue);

@@ -108,9 +108,10 @@ impl<B: Buf> Stack<B> {
 
     /// Copies as many octets as there are and there is room for, and consumes them.
     pub fn read_into(&mut self, id: ConnectionId, into: &mut [u8]) -> usize {
+        let Some(connection) = self.connections.named_mut(id) else { return 0 };
         let mut filled = 0;
-        for slice in self.read(id) {
-            let room = into.get_mut(filled..).unwrap_or_default();
+        for piece in connection.assembler.pieces() {
+            let (slice, room) = (piece.octets(), into.get_mut(filled..).unwrap_or_default());
             let length = slice.len().min(room.len());
             if length == 0 {
                 break;
@@ -118,7 +119,8 @@ impl<B: Buf> Stack<B> {
             room[..length].copy_from_slice(&slice[..length]);
             filled += length;
         }
-        self.consume(id, filled);
+        connection.consume(filled, self.now, &mut self.shared);
+        self.settle(id.index);
         filled
     }
 
@@ -204,16 +206,17 @@ impl<B: Buf> Stack<B> {
             return Some(Event::Acceptable(listener));
         }
         while let Some(&index) = self.events.front() {
-            let id = self.connections.id(index);
-            let known = self.connections.at_mut(index).zip(id);
-            if let Some((connection, id)) = known
-                && let Some(event) = next_of(connection, id)
-            {
-                return Some(event);
+            let mut event = None;
+            if let Some(connection) = self.connections.at_mut(index) {
+                event = next_of(connection, index);
+                if event.is_some() && connection.events != 0 {
+                    return event;
+                }
+                connection.bits.clear(Bits::IN_EVENTS);
             }
             self.events.pop_front();
-            if let Some(connection) = self.connections.at_mut(index) {
-                connection.bits.clear(Bits::IN_EVENTS);
+            if event.is_some() {
+                return event;
             }
         }
         None
@@ -221,7 +224,9 @@ impl<B: Buf> Stack<B> {
 }
 
 /// The first of a connection's events, which is taken off.
-fn next_of<B: Buf>(connection: &mut Connection<B>, id: ConnectionId) -> Option<Event> {
+#[inline]
+fn next_of<B: Buf>(connection: &mut Connection<B>, index: u32) -> Option<Event> {
+    let id = ConnectionId { index, epoch: connection.epoch };
     if !connection.bits.has(Bits::IN_EVENTS) || connection.bits.has(Bits::RELEASED) {
         return None;
     }

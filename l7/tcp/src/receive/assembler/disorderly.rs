@@ -148,7 +148,7 @@ impl<B: Buf> Assembler<B> {
         }
         let size = chunk.map_or(0, |chunk| u64::from(chunk.true_size()));
         while queue.true_size() + size > limits.true_size {
-            match queue.chunks().back() {
+            match queue.back() {
                 Some(last) if last.sequence.follows(missing.start) => drop_from(last.sequence, queue),
                 _ => return false,
             }
@@ -196,7 +196,7 @@ fn drop_from<B: Buf>(from: SequenceNumber, queue: &mut Queue<B>) {
     if let Some(disorder) = &mut queue.disorder {
         disorder.truncate(from);
     }
-    while queue.chunks().back().is_some_and(|last| last.sequence.reaches(from)) {
+    while queue.back().is_some_and(|last| last.sequence.reaches(from)) {
         queue.pop_back();
     }
 }
