@@ -4,8 +4,8 @@ mod queue;
 
 use crate::{Buf, Range, SequenceNumber};
 
+pub(crate) use queue::Queue;
 pub use queue::Spares;
-pub(crate) use queue::{Chunks, Queue};
 
 /// Octets of a stream that lie in one buffer.
 #[derive(Debug)]
@@ -128,7 +128,9 @@ impl<'a, B: Buf> Piece<'a, B> {
 /// Views of consecutive octets, buffer by buffer.
 #[derive(Debug)]
 pub struct Pieces<'a, B> {
-    chunks: Option<Chunks<'a, B>>,
+    queue: Option<&'a Queue<B>>,
+    /// Index of the next chunk.
+    next: usize,
     range: Range,
 }
 
@@ -136,11 +138,8 @@ impl<'a, B: Buf> Pieces<'a, B> {
     /// The octets of `range`, all of which are in `queue`.
     #[inline]
     pub(crate) fn new(queue: Option<&'a Queue<B>>, range: Range) -> Self {
-        let chunks = match queue {
-            Some(queue) if range.length() > 0 => Some(queue.chunks_from(range.start)),
-            _ => None,
-        };
-        Self { chunks, range }
+        let next = queue.map_or(0, |queue| queue.first_ending_after(range.start));
+        Self { queue, next, range }
     }
 }
 
@@ -152,7 +151,8 @@ impl<'a, B: Buf> Iterator for Pieces<'a, B> {
         if self.range.length() == 0 {
             return None;
         }
-        let chunk = self.chunks.as_mut()?.next()?;
+        let chunk = self.queue?.at(self.next)?;
+        self.next += 1;
         // Only the first chunk may begin before the range does, only the last one may end behind it.
         let piece = chunk.piece(self.range.start - chunk.sequence, self.range.length());
         self.range.start += piece.length;

@@ -186,6 +186,19 @@ impl<B: Buf> Connection<B> {
         SequenceNumber(self.listener_or_urgent)
     }
 
+    /// Reads from each of its lines of memory. The answer means nothing.
+    #[inline]
+    pub(crate) fn read_ahead(&self) -> u32 {
+        let first = u32::from(self.tuple.local.port) ^ self.send_next.0 ^ self.window.end().0 ^ self.epoch;
+        first ^ self.counts.segments_in ^ self.recovery.window() ^ self.receive_next().0 ^ self.send.len()
+    }
+
+    /// The same of what it points to.
+    #[inline]
+    pub(crate) fn read_further_ahead(&self) -> u32 {
+        (self.recovery.read_ahead() ^ self.send.read_ahead()) as u32
+    }
+
     /// TSval at `now`.
     #[inline]
     pub(crate) fn timestamp(&self, now: Time) -> u32 {

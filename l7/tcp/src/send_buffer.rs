@@ -128,14 +128,20 @@ impl<B: Buf> SendBuffer<B> {
     /// Whether a segment with the octets of `range` should have PSH: it empties the buffer (RFC 9293, MUST-60), or a record
     /// ends in it.
     #[must_use]
-    #[inline]
     pub fn is_pushed(&self, range: Range) -> bool {
         if range.end.reaches(self.end()) {
             return true;
         }
         let Some(queue) = &self.queue else { return false };
-        let chunks = queue.chunks_from(range.start);
+        let first = queue.first_ending_after(range.start);
+        let chunks = (first..).map_while(|index| queue.at(index));
         chunks.take_while(|chunk| range.end.reaches(chunk.end())).any(|chunk| chunk.mark)
+    }
+
+    /// Reads from the memory that an acknowledgement needs. The answer means nothing.
+    #[inline]
+    pub(crate) fn read_ahead(&self) -> u64 {
+        self.queue.as_ref().map_or(0, |queue| queue.read_ahead())
     }
 
     /// The last octet of all is urgent, if there is one (RFC 9293, section 3.8.5).

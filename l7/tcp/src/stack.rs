@@ -9,6 +9,7 @@
 mod answer;
 mod application;
 mod arrival;
+mod burst;
 mod cookie;
 mod icmp;
 mod listeners;

@@ -3,13 +3,14 @@
 use anyhow::{Result, ensure};
 use evenkeel_datapath::machine;
 use evenkeel_tcp::{
-    Addr, Checksums, Config, ConnectionId, Endpoint, Event, HeapBuf, Incoming, ListenerConfig, Settings,
+    Addr, Checksums, Config, ConnectionId, Endpoint, Event, Incoming, ListenerConfig, Settings,
     Stack, Time, Tuple,
 };
 use smoltcp::socket::tcp::Socket;
 use smoltcp::time::Instant;
 use smoltcp::wire::IpAddress;
 
+use super::buffers::Recycled;
 use super::ours::settings;
 use super::smol::{Flow, Wire};
 use super::{BASELINE, peers::SERVER};
@@ -41,7 +42,7 @@ fn gigabits(nanos: u64) -> f64 {
 
 fn ours() -> Result<f64> {
     let config = Config { max_connections: 16, checksums: Checksums::Absent, ..Config::default() };
-    let [mut sender, mut receiver] = [1, 2].map(|seed| Stack::<HeapBuf>::new(&config, seed, Time(0)));
+    let [mut sender, mut receiver] = [1, 2].map(|seed| Stack::<Recycled>::new(&config, seed, Time(0)));
     let window = WINDOW as u32;
     let settings =
         Settings { send_buffer: window, initial_window: window, receive_buffer: 2 * window, ..settings() };
@@ -49,7 +50,7 @@ fn ours() -> Result<f64> {
     receiver.listen(remote, &ListenerConfig { settings: settings.clone(), ..ListenerConfig::default() })?;
     let id = sender.connect(Time(0), Tuple { local: Endpoint::v4(CLIENT, 5_000), remote }, &settings)?;
     // What is sent is shared, not copied: the application has it in memory that lasts.
-    let piece = HeapBuf::from(vec![0x5a; 64 << 10]);
+    let piece = Recycled::of(vec![0x5a; 64 << 10]);
     let (mut given, mut taken, mut now) = (0, 0, Time(0));
     let mut accepted: Option<ConnectionId> = None;
     let start = machine::now();
@@ -85,14 +86,14 @@ fn ours() -> Result<f64> {
 }
 
 /// Moves what one sends to the other, in buffers of the other's own.
-fn carry(now: Time, from: &mut Stack<HeapBuf>, to: &mut Stack<HeapBuf>) {
+fn carry(now: Time, from: &mut Stack<Recycled>, to: &mut Stack<Recycled>) {
     let mut segment = Vec::with_capacity(1_500);
     while let Some(outgoing) = from.poll_transmit(now) {
         segment.clear();
         segment.extend_from_slice(outgoing.header);
         outgoing.payload.slices().for_each(|slice| segment.extend_from_slice(slice));
         let (local, remote): (Addr, Addr) = (outgoing.remote.addr, outgoing.local.addr);
-        to.receive(now, Incoming { local, remote, ecn: 0, segment: HeapBuf::from(&segment[..]) });
+        to.receive(now, Incoming { local, remote, ecn: 0, segment: Recycled::from(&segment[..]) });
     }
 }
 

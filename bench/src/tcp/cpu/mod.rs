@@ -4,6 +4,7 @@
 //! told with each figure. Checksums are nobody's work. Both programs run in turn. smoltcp is driven its best way: an interface and
 //! a socket set for each flow, and only those of flows that something arrived for are polled.
 
+mod buffers;
 mod bulk;
 mod echo;
 mod idle;

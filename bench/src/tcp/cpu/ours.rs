@@ -1,16 +1,19 @@
 //! Our stack, as the worker loop drives it: a burst of segments, then events, then what is to be sent.
 
 use evenkeel_tcp::{
-    Addr, Checksums, Config, Endpoint, Event, HeapBuf, Incoming, ListenerConfig, Settings, Stack, Time,
+    Addr, Checksums, Config, Endpoint, Event, Incoming, ListenerConfig, Settings, Stack, Time,
 };
 
 use super::Contender;
+use super::buffers::Recycled;
 use super::peers::SERVER;
 
 /// A stack that listens.
 pub(super) struct Ours {
-    pub(super) stack: Stack<HeapBuf>,
+    pub(super) stack: Stack<Recycled>,
     pub(super) now: Time,
+    /// Segments that have arrived.
+    burst: Vec<Incoming<Recycled>>,
     scratch: [u8; 2_048],
 }
 
@@ -31,7 +34,7 @@ impl Ours {
         let endpoint = Endpoint { addr: Addr::UNSPECIFIED, port: SERVER.1 };
         let config = ListenerConfig { settings: settings(), ..ListenerConfig::default() };
         stack.listen(endpoint, &config).expect("it is the only one");
-        Self { stack, now: Time(0), scratch: [0; 2_048] }
+        Self { stack, now: Time(0), burst: Vec::new(), scratch: [0; 2_048] }
     }
 }
 
@@ -42,19 +45,20 @@ impl Contender for Ours {
             local: address(16),
             remote: address(12),
             ecn: packet[1] & 3,
-            segment: HeapBuf::from(&packet[20..]),
+            segment: Recycled::from(&packet[20..]),
         };
-        self.stack.receive(self.now, incoming);
+        self.burst.push(incoming);
     }
 
     fn answer(&mut self, mut sent: impl FnMut(&[u8], usize)) {
+        self.stack.receive_burst(self.now, &mut self.burst);
         while let Some(event) = self.stack.next_event() {
             match event {
                 Event::Acceptable(listener) => while self.stack.accept(listener).is_some() {},
                 Event::Readable(id) => {
                     let count = self.stack.read_into(id, &mut self.scratch);
                     if count > 0 {
-                        let answer = HeapBuf::from(&self.scratch[..count]);
+                        let answer = Recycled::from(&self.scratch[..count]);
                         assert!(self.stack.send(id, answer).is_ok(), "there is room for an answer");
                     }
                     if self.stack.is_at_end(id) {

@@ -2,9 +2,7 @@
 //!
 //! Invariant: a queue that is empty is in nobody's hands but the [`Spares`], so that an idle connection has none.
 
-use core::iter::Chain;
-use core::option;
-use std::collections::{VecDeque, vec_deque};
+use std::collections::VecDeque;
 
 use crate::receive::Disorder;
 use crate::{Buf, SequenceNumber};
@@ -26,10 +24,14 @@ pub(crate) struct Queue<B> {
     pub(crate) urgent_end: SequenceNumber,
 }
 
-/// Chunks of a queue from somewhere on.
-pub(crate) type Chunks<'a, B> = Chain<option::IntoIter<&'a Chunk<B>>, vec_deque::Iter<'a, Chunk<B>>>;
-
 impl<B: Buf> Queue<B> {
+    /// Reads from what is let go of first. The answer means nothing.
+    #[inline]
+    pub(crate) fn read_ahead(&self) -> u64 {
+        self.true_size
+            ^ self.first.as_ref().and_then(|first| first.octets().first()).map_or(0, |&octet| octet.into())
+    }
+
     #[inline]
     pub(crate) const fn is_empty(&self) -> bool {
         self.first.is_none()
@@ -41,15 +43,18 @@ impl<B: Buf> Queue<B> {
         self.rest.back().or(self.first.as_ref())
     }
 
-    /// The chunks from the one that has the octet `at` on, or the first that begins behind it.
+    /// The chunk at `index`.
     #[inline]
-    pub(crate) fn chunks_from(&self, at: SequenceNumber) -> Chunks<'_, B> {
+    pub(crate) fn at(&self, index: usize) -> Option<&Chunk<B>> {
+        if index == 0 { self.first.as_ref() } else { self.rest.get(index - 1) }
+    }
+
+    /// Index of the first chunk that ends after `at`.
+    #[inline]
+    pub(crate) fn first_ending_after(&self, at: SequenceNumber) -> usize {
         match &self.first {
-            Some(first) if !first.end().follows(at) => {
-                let rest = self.rest.range(self.first_of_rest_ending_after(at)..);
-                None.into_iter().chain(rest)
-            }
-            first => first.as_ref().into_iter().chain(self.rest.iter()),
+            Some(first) if !first.end().follows(at) => 1 + self.first_of_rest_ending_after(at),
+            _ => 0,
         }
     }
 
@@ -100,13 +105,15 @@ impl<B: Buf> Queue<B> {
     /// Drops the first `octets` octets, or as many as there are.
     #[inline]
     pub(crate) fn drop_front(&mut self, mut octets: u32) {
-        while let Some(first) = self.first.as_mut().filter(|_| octets > 0) {
-            if first.len() > octets {
+        while let Some(first) = &mut self.first {
+            let length = first.len();
+            if octets < length {
                 first.trim_front(octets);
                 return;
             }
-            octets -= first.len();
-            self.pop_front();
+            octets -= length;
+            self.true_size -= u64::from(first.true_size());
+            self.first = if self.rest.is_empty() { None } else { self.rest.pop_front() };
         }
     }
 

@@ -72,6 +72,12 @@ impl Bits {
     /// The path was found to carry less than it did at first.
     pub(crate) const NARROWED: Self = Self(1 << 32);
 
+    /// These and those.
+    #[inline]
+    pub(crate) const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     /// True if any of `bits` is set.
     #[inline]
     pub(crate) const fn has(self, bits: Self) -> bool {
@@ -106,6 +112,6 @@ impl core::ops::BitOr for Bits {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        self.and(other)
     }
 }

@@ -21,7 +21,7 @@ struct Lead {
     sequence: SequenceNumber,
     flags: Flags,
     timestamps: Option<Timestamps>,
-    sack: SackBlocks,
+    sack: Option<SackBlocks>,
     has_payload: bool,
 }
 
@@ -104,7 +104,7 @@ impl<B: Buf> Connection<B> {
         let queued = (unsent + u32::from(fin_is_due)).min(window);
         let usable = window.min(self.recovery.may_send(now, queued));
         let sack = self.sack_blocks();
-        let room = self.room_beside(&sack);
+        let room = self.room_beside(sack.as_ref());
         let length = unsent.min(usable).min(room);
         let with_fin = fin_is_due && length == unsent && usable > length;
         if !with_fin && !self.may_go(length, unsent, window, room) {
@@ -169,7 +169,9 @@ impl<B: Buf> Connection<B> {
         let mut sack = self.sack_blocks();
         // The segment was cut when there were no SACK blocks to send: they go along if there is room.
         let beside = u32::from(self.mss).saturating_sub(payload.length());
-        sack.truncate((beside.saturating_sub(4) / 8) as usize);
+        if let Some(blocks) = &mut sack {
+            blocks.truncate((beside.saturating_sub(4) / 8) as usize);
+        }
         let mut flags = Flags::ACK;
         if payload.length() > 0 && self.send.is_pushed(payload) {
             flags = flags | Flags::PSH;
@@ -222,12 +224,12 @@ impl<B: Buf> Connection<B> {
             window,
             timestamps: lead.timestamps,
         };
-        if lead.sack.is_empty() && !self.bits.has(Bits::URGENT_SENT) {
+        if lead.sack.is_none() && !self.bits.has(Bits::URGENT_SENT) {
             return plain.write(flags, into);
         }
         let mut segment = plain.segment(flags);
-        if !lead.sack.is_empty() {
-            segment.options.sack = lead.sack;
+        if let Some(sack) = lead.sack.filter(|sack| !sack.is_empty()) {
+            segment.options.sack = sack;
             self.assembler.reported(&mut shared.spares);
         }
         self.mark_urgent(&mut segment);
@@ -244,12 +246,12 @@ impl<B: Buf> Connection<B> {
 
     /// The SACK blocks that go with the next segment.
     #[inline]
-    fn sack_blocks(&self) -> SackBlocks {
-        if !self.bits.has(Bits::SACK) {
-            return SackBlocks::NONE;
+    fn sack_blocks(&self) -> Option<SackBlocks> {
+        if !self.bits.has(Bits::SACK) || !self.assembler.is_disorderly() {
+            return None;
         }
         let most = if self.bits.has(Bits::TIMESTAMPS) { 3 } else { 4 };
-        self.assembler.sack_blocks(most)
+        Some(self.assembler.sack_blocks(most))
     }
 
     /// What goes with each segment, and SHOULD go with a reset, too (RFC 7323, section 3.2).
@@ -261,8 +263,8 @@ impl<B: Buf> Connection<B> {
 
     /// Octets of payload that fit beside these. The MSS has the timestamps off already.
     #[inline]
-    fn room_beside(&self, sack: &SackBlocks) -> u32 {
-        let blocks = sack.as_slice().len() as u32;
+    fn room_beside(&self, sack: Option<&SackBlocks>) -> u32 {
+        let blocks = sack.map_or(0, |sack| sack.as_slice().len() as u32);
         let taken = if blocks == 0 { 0 } else { 4 + 8 * blocks };
         u32::from(self.mss).saturating_sub(taken).max(1)
     }

@@ -129,15 +129,15 @@ impl<B: Buf> Connection<B> {
         }
     }
 
-    /// The application has read so much.
+    /// The application has read so much. True if the other side has to be told of the room that this makes.
     #[inline]
-    pub(crate) fn consume(&mut self, octets: usize, now: Time, shared: &mut Shared<B>) {
+    pub(crate) fn consume(&mut self, octets: usize, now: Time, shared: &mut Shared<B>) -> bool {
         let octets = u32::try_from(octets).unwrap_or(u32::MAX);
         let held = self.assembler.true_size();
         let consumed = self.assembler.consume(octets, &mut shared.spares);
         shared.memory.changed(held, self.assembler.true_size());
         if consumed == 0 || !self.state.receives() {
-            return;
+            return false;
         }
         let rtt = self.recovery.rtt().smoothed().unwrap_or(0);
         let most = if shared.memory.is_scarce() {
@@ -148,9 +148,11 @@ impl<B: Buf> Connection<B> {
             shared.settings(self.profile).receive_buffer
         };
         self.window.consumed(consumed, now, rtt, most);
-        if self.window.wants_update(self.receive_next(), self.assembler.unread(), self.mss) {
+        let has_news = self.window.wants_update(self.receive_next(), self.assembler.unread(), self.mss);
+        if has_news {
             self.bits.set(Bits::ACK_NOW);
         }
+        has_news
     }
 
     /// Lets go of what the acknowledgement number covers, and tells the application that there is room if it waits for that.

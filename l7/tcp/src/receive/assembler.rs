@@ -192,9 +192,15 @@ impl<B: Buf> Assembler<B> {
         Some(chunk)
     }
 
-    /// SACK blocks for an acknowledgement, at most `most`. [`Assembler::reported`] says that it goes.
+    /// True if there may be something to say by SACK blocks.
     #[must_use]
     #[inline]
+    pub fn is_disorderly(&self) -> bool {
+        self.disorder().is_some()
+    }
+
+    /// SACK blocks for an acknowledgement, at most `most`. [`Assembler::reported`] says that it goes.
+    #[must_use]
     pub fn sack_blocks(&self, most: usize) -> SackBlocks {
         self.disorder().map_or(SackBlocks::NONE, |disorder| disorder.report(most))
     }

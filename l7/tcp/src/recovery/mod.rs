@@ -22,6 +22,7 @@ mod pacing;
 mod prr;
 mod rack;
 mod rate;
+mod read_ahead;
 mod reno;
 mod rtt;
 mod run;

@@ -102,8 +102,9 @@ impl<B: Buf> Stack<B> {
     pub fn consume(&mut self, id: ConnectionId, octets: usize) {
         let now = self.now;
         let Some(connection) = self.connections.named_mut(id) else { return };
-        connection.consume(octets, now, &mut self.shared);
-        self.settle(id.index);
+        if connection.consume(octets, now, &mut self.shared) {
+            self.settle(id.index);
+        }
     }
 
     /// Copies as many octets as there are and there is room for, and consumes them.
@@ -119,8 +120,9 @@ impl<B: Buf> Stack<B> {
             room[..length].copy_from_slice(&slice[..length]);
             filled += length;
         }
-        connection.consume(filled, self.now, &mut self.shared);
-        self.settle(id.index);
+        if connection.consume(filled, self.now, &mut self.shared) {
+            self.settle(id.index);
+        }
         filled
     }
 

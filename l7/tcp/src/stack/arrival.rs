@@ -12,8 +12,22 @@ use crate::{Buf, Checksums, Endpoint, SequenceNumber, Time, Tuple};
 impl<B: Buf> Stack<B> {
     /// Takes a segment.
     #[inline]
-    pub fn receive(&mut self, now: Time, mut packet: Incoming<B>) {
+    pub fn receive(&mut self, now: Time, packet: Incoming<B>) {
         self.see(now);
+        let hash = self.hash_of(&packet);
+        self.take(packet, hash);
+    }
+
+    /// The hash of the tuple of a segment.
+    #[inline]
+    pub(super) fn hash_of(&self, packet: &Incoming<B>) -> u32 {
+        let ports = Segment::ports(packet.segment.octets()).unwrap_or_default();
+        self.hasher.hash(&tuple(packet, ports))
+    }
+
+    /// Takes a segment whose tuple has this hash.
+    #[inline]
+    pub(super) fn take(&mut self, mut packet: Incoming<B>, hash: u32) {
         self.shared.counters.count(Counter::InSegs);
         let octets = packet.segment.octets();
         if self.checksums == Checksums::Whole
@@ -25,15 +39,11 @@ impl<B: Buf> Stack<B> {
             self.shared.counters.count(Counter::InErrs);
             return;
         }
-        let Some([source, destination]) = Segment::ports(octets) else {
+        let Some(ports) = Segment::ports(octets) else {
             self.shared.counters.count(Counter::InErrs);
             return;
         };
-        let tuple = Tuple {
-            local: Endpoint { addr: packet.local, port: destination },
-            remote: Endpoint { addr: packet.remote, port: source },
-        };
-        let hash = self.hasher.hash(&tuple);
+        let tuple = tuple(&packet, ports);
         let found = self.find(&tuple, hash);
         if let Some(Reference::Connection(index)) = found
             && packet.ecn & EXPERIENCED != EXPERIENCED
@@ -112,19 +122,13 @@ impl<B: Buf> Stack<B> {
             self.open_by_syn(listener, tuple, hash, segment, last);
         }
     }
+}
 
-    /// Reads what the search for the connection of `tuple` reads first, and returns where it leads to: the second half of that is
-    /// [`Stack::touch`]. Over a burst, each call for all segments before the next, the waits for memory overlap.
-    #[must_use]
-    #[inline]
-    pub fn foretell(&self, tuple: &Tuple) -> u32 {
-        self.table.touch(self.hasher.hash(tuple))
-    }
-
-    /// Reads the beginning of the connection that [`Stack::foretell`] led to. What it returns means nothing, except that it was read.
-    #[must_use]
-    #[inline]
-    pub fn touch(&self, foretold: u32) -> u32 {
-        self.connections.at(foretold.wrapping_sub(1)).map_or(0, |connection| connection.send_next.0)
+/// The connection that a segment with these ports, the sender's first, is for.
+#[inline]
+fn tuple<B>(packet: &Incoming<B>, [source, destination]: [u16; 2]) -> Tuple {
+    Tuple {
+        local: Endpoint { addr: packet.local, port: destination },
+        remote: Endpoint { addr: packet.remote, port: source },
     }
 }

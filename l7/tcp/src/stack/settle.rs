@@ -8,6 +8,9 @@ use crate::counters::Counter;
 use crate::event::kind;
 use crate::{Buf, ListenerId, Time};
 
+/// A connection with one of these is asked for its next segment.
+const MAY_HAVE_OUTPUT: Bits = Bits::OUTPUT.and(Bits::ACK_NOW).and(Bits::SYN_DUE).and(Bits::PROBE_DUE);
+
 impl<B: Buf> Stack<B> {
     /// Puts the connection where it belongs: on the lists of those with output, with events and with a timer to set, out of the table.
     #[inline]
@@ -17,8 +20,7 @@ impl<B: Buf> Stack<B> {
             self.bury(index);
             return;
         }
-        let may_have_output = Bits::OUTPUT | Bits::ACK_NOW | Bits::SYN_DUE | Bits::PROBE_DUE;
-        if connection.bits.has(may_have_output) {
+        if connection.bits.has(MAY_HAVE_OUTPUT) {
             if !connection.bits.has(Bits::IN_OUTPUT) {
                 connection.bits.set(Bits::IN_OUTPUT);
                 self.output.push_back(index);
@@ -28,7 +30,7 @@ impl<B: Buf> Stack<B> {
             connection.bits.set(Bits::UNARMED);
             self.unarmed.push(index);
         }
-        if connection.events != 0 {
+        if connection.events != 0 && !connection.bits.has(Bits::IN_EVENTS) {
             self.announce(index);
         }
     }

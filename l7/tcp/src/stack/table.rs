@@ -73,9 +73,9 @@ impl Table {
         if place >= home { place - home } else { place + self.slots.len() - home }
     }
 
-    /// Reads the slot that the search for `hash` begins at, so that the search finds it in the cache.
+    /// What the slot holds that the search for `hash` begins at: most likely the index of the connection, and one more.
     #[inline]
-    pub(crate) fn touch(&self, hash: u32) -> u32 {
+    pub(crate) fn foretell(&self, hash: u32) -> u32 {
         self.slots.get(self.home(hash)).map_or(0, |slot| slot.reference)
     }
 

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::anything::{Step, step, take};
-use super::peer::{ACK, Peer, SYN, Sent};
-use crate::segment::{Options, Timestamps};
-use crate::{Config, Counters, Event, Info, ListenerConfig, Settings, Time};
+use super::peer::{ACK, LOCAL, PEER_ISN, Peer, REMOTE, SYN, Sent};
+use crate::segment::{MAX_HEADER, Options, Segment, Timestamps};
+use crate::{Config, Counters, Event, HeapBuf, Incoming, Info, ListenerConfig, Settings, Time};
 
 /// Segments of a conversation without accidents.
 fn expected() -> impl Strategy<Value = Step> {
@@ -58,6 +58,37 @@ fn seen(peer: &mut Peer, is_traced: bool) -> Seen {
 
 fn all(counters: &Counters) -> Vec<u64> {
     counters.iter().map(|(_, value)| value).collect()
+}
+
+/// More segments than are read ahead, and one that is none.
+#[test]
+fn a_burst_is_its_segments_one_by_one() {
+    let [(mut one, first), (mut burst, second)] = [(); 2].map(|()| Peer::plain());
+    let mut segments = Vec::new();
+    for number in 0..70u8 {
+        let segment = Segment {
+            source_port: REMOTE.port,
+            destination_port: LOCAL.port,
+            sequence: PEER_ISN + 1 + u32::from(number),
+            acknowledgement: one.isn + 1,
+            flags: ACK,
+            window: 9_000,
+            ..Segment::default()
+        };
+        let mut header = [0; MAX_HEADER];
+        let length = segment.write(&mut header);
+        segments.push([&header[..length], &[number]].concat());
+    }
+    segments.push(vec![1, 2, 3]);
+    segments.iter().for_each(|segment| one.put_octets(segment.clone()));
+    let incoming =
+        |octets| Incoming { local: LOCAL.addr, remote: REMOTE.addr, ecn: 0, segment: HeapBuf::from(octets) };
+    let mut packets: Vec<_> = segments.into_iter().map(incoming).collect();
+    burst.stack.receive_burst(burst.now, &mut packets);
+    assert!(packets.is_empty());
+    assert_eq!((one.stack.readable(first), burst.stack.readable(second)), (70, 70));
+    assert_eq!(seen(&mut one, false), seen(&mut burst, false));
+    assert_eq!(all(one.stack.counters()), all(burst.stack.counters()));
 }
 
 proptest! {
