@@ -99,7 +99,7 @@ impl<B: Buf> SendBuffer<B> {
 
     /// Lets go of everything before `up_to`, the acknowledgement number; returns how many octets that was. A number outside what is kept
     /// counts as the nearer end, so that SYN and FIN need no case of their own.
-    #[inline]
+    #[inline(always)]
     pub fn acknowledge(&mut self, up_to: SequenceNumber, spares: &mut Spares<B>) -> u32 {
         let octets = up_to.octets_after(self.start).min(self.length);
         let Some(queue) = self.queue.as_mut().filter(|_| octets > 0) else { return 0 };

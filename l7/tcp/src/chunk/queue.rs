@@ -103,7 +103,7 @@ impl<B: Buf> Queue<B> {
     }
 
     /// Drops the first `octets` octets, or as many as there are.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn drop_front(&mut self, mut octets: u32) {
         while let Some(first) = &mut self.first {
             let length = first.len();

@@ -315,7 +315,7 @@ impl<B: Buf> Connection<B> {
     }
 
     /// What the ACK field and the window say.
-    #[inline]
+    #[inline(always)]
     pub(super) fn acknowledge(&mut self, heard: &Heard<'_>, now: Time, shared: &mut Shared<B>) {
         let number = heard.number;
         let window = u32::from(heard.window) << self.send_shift;

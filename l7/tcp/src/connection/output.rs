@@ -211,7 +211,7 @@ impl<B: Buf> Connection<B> {
     }
 
     /// Writes a header that acknowledges all that was received.
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, lead: &Lead, shared: &mut Shared<B>, into: &mut Header) -> usize {
         let window = self.advertise(lead.has_payload, shared);
         self.note_sent();

@@ -130,7 +130,7 @@ impl<B: Buf> Connection<B> {
     }
 
     /// The application has read so much. True if the other side has to be told of the room that this makes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn consume(&mut self, octets: usize, now: Time, shared: &mut Shared<B>) -> bool {
         let octets = u32::try_from(octets).unwrap_or(u32::MAX);
         let held = self.assembler.true_size();

@@ -152,7 +152,7 @@ impl<B: Buf> Assembler<B> {
     }
 
     /// Takes the next octets, which [`Assembler::takes_next`] was asked about: so many from `start` on. Returns how many the buffer has.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append(&mut self, buf: B, start: usize, octets: u32, spares: &mut Spares<B>) -> u32 {
         let chunk = Chunk::new(buf, self.next, u32::try_from(start).unwrap_or(u32::MAX), octets);
         let octets = chunk.len();

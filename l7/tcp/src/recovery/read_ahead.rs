@@ -8,8 +8,6 @@ impl Recovery {
     pub(crate) fn read_ahead(&self) -> u64 {
         let Some(flight) = &self.flight else { return 0 };
         let run = flight.scoreboard.runs.front().map_or(0, |run| run.sent.0);
-        run ^ flight.timer.0
-            ^ flight.paced_until.0
-            ^ u64::from(flight.delivered.octets ^ flight.recovery_point.0)
+        run ^ flight.timer.0 ^ u64::from(flight.delivered.octets ^ flight.recovery_point.0)
     }
 }

@@ -3,11 +3,14 @@
 use super::Stack;
 use super::table::Reference;
 use crate::checksum::Sum;
-use crate::connection::{Bits, EXPERIENCED};
+use crate::connection::{Bits, Connection, EXPERIENCED};
 use crate::counters::Counter;
 use crate::packet::Incoming;
 use crate::segment::{Flags, Plain, Segment};
 use crate::{Buf, Checksums, Endpoint, SequenceNumber, Time, Tuple};
+
+/// The index of no connection.
+pub(super) const NOBODY: u32 = u32::MAX;
 
 impl<B: Buf> Stack<B> {
     /// Takes a segment.
@@ -15,7 +18,7 @@ impl<B: Buf> Stack<B> {
     pub fn receive(&mut self, now: Time, packet: Incoming<B>) {
         self.see(now);
         let hash = self.hash_of(&packet);
-        self.take(packet, hash);
+        self.take(packet, hash, NOBODY);
     }
 
     /// The hash of the tuple of a segment.
@@ -25,9 +28,9 @@ impl<B: Buf> Stack<B> {
         self.hasher.hash(&tuple(packet, ports))
     }
 
-    /// Takes a segment whose tuple has this hash.
+    /// Takes a segment whose tuple has this hash, and most likely belongs to the connection at `guess`.
     #[inline]
-    pub(super) fn take(&mut self, mut packet: Incoming<B>, hash: u32) {
+    pub(super) fn take(&mut self, mut packet: Incoming<B>, hash: u32, guess: u32) {
         self.shared.counters.count(Counter::InSegs);
         let octets = packet.segment.octets();
         if self.checksums == Checksums::Whole
@@ -44,7 +47,13 @@ impl<B: Buf> Stack<B> {
             return;
         };
         let tuple = tuple(&packet, ports);
-        let found = self.find(&tuple, hash);
+        let is_it =
+            |connection: &Connection<B>| connection.tuple == tuple && !connection.bits.has(Bits::UNLISTED);
+        let found = if self.connections.at(guess).is_some_and(is_it) {
+            Some(Reference::Connection(guess))
+        } else {
+            self.find(&tuple, hash)
+        };
         if let Some(Reference::Connection(index)) = found
             && packet.ecn & EXPERIENCED != EXPERIENCED
             && let Some(connection) = self.connections.at_mut(index)

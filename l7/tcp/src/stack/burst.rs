@@ -1,16 +1,25 @@
 //! A burst of segments: the memory that they need is asked for before the first of them is looked at, so that it is waited for once.
 //!
-//! Invariant: what is read ahead decides nothing. It may be about another connection, whose place in the table comes before.
+//! Invariant: what is read ahead decides nothing, since the segments before may have changed it.
 
 use core::hint::black_box;
 
 use super::Stack;
+use super::arrival::NOBODY;
 use crate::connection::Connection;
 use crate::packet::Incoming;
 use crate::{Buf, Time};
 
 /// Segments that are read ahead: so many lines of memory as a core can wait for, and as stay in its cache until they are needed.
 const AHEAD: usize = 32;
+
+/// What is known of a segment before its turn.
+#[derive(Clone, Copy)]
+struct Ahead {
+    hash: u32,
+    /// The index of the connection that it most likely belongs to.
+    guess: u32,
+}
 
 impl<B: Buf> Stack<B> {
     /// Takes segments one after the other, as [`Stack::receive`] does; `burst` is empty afterwards. Where there are many connections, this
@@ -19,26 +28,32 @@ impl<B: Buf> Stack<B> {
         self.see(now);
         let mut packets = burst.drain(..);
         while !packets.as_slice().is_empty() {
-            let hashes = self.read_ahead(packets.as_slice());
-            hashes.into_iter().zip(packets.by_ref()).for_each(|(hash, packet)| self.take(packet, hash));
+            let ahead = self.read_ahead(packets.as_slice());
+            ahead.into_iter().zip(packets.by_ref()).for_each(|(ahead, packet)| {
+                self.take(packet, ahead.hash, ahead.guess);
+            });
         }
     }
 
-    /// The hashes of the first segments. Each step is made for all of them before the next step, which needs what it has read.
+    /// Of the first segments. Each step is made for all of them before the next step, which needs what it has read.
     #[inline]
-    fn read_ahead(&self, packets: &[Incoming<B>]) -> [u32; AHEAD] {
-        let (mut hashes, mut indices, mut read) = ([0; AHEAD], [0; AHEAD], 0);
-        for ((hash, index), packet) in hashes.iter_mut().zip(&mut indices).zip(packets) {
-            *hash = self.hash_of(packet);
-            *index = self.table.foretell(*hash).wrapping_sub(1);
+    fn read_ahead(&self, packets: &[Incoming<B>]) -> [Ahead; AHEAD] {
+        let (mut ahead, mut read) = ([Ahead { hash: 0, guess: NOBODY }; AHEAD], 0);
+        for (ahead, packet) in ahead.iter_mut().zip(packets) {
+            ahead.hash = self.hash_of(packet);
+            read ^= self.table.read_ahead(ahead.hash);
         }
-        for (&index, _) in indices.iter().zip(packets) {
-            read ^= self.connections.at(index).map_or(0, Connection::read_ahead);
+        let count = packets.len().min(AHEAD);
+        for ahead in &mut ahead[..count] {
+            ahead.guess = self.table.guess(ahead.hash).unwrap_or(NOBODY);
         }
-        for (&index, _) in indices.iter().zip(packets) {
-            read ^= self.connections.at(index).map_or(0, Connection::read_further_ahead);
+        for ahead in &ahead[..count] {
+            read ^= self.connections.at(ahead.guess).map_or(0, Connection::read_ahead);
+        }
+        for ahead in &ahead[..count] {
+            read ^= self.connections.at(ahead.guess).map_or(0, Connection::read_further_ahead);
         }
         black_box(read);
-        hashes
+        ahead
     }
 }

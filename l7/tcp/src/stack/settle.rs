@@ -13,7 +13,7 @@ const MAY_HAVE_OUTPUT: Bits = Bits::OUTPUT.and(Bits::ACK_NOW).and(Bits::SYN_DUE)
 
 impl<B: Buf> Stack<B> {
     /// Puts the connection where it belongs: on the lists of those with output, with events and with a timer to set, out of the table.
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle(&mut self, index: u32) {
         let Some(connection) = self.connections.at_mut(index) else { return };
         if connection.state == State::Closed {

@@ -73,14 +73,27 @@ impl Table {
         if place >= home { place - home } else { place + self.slots.len() - home }
     }
 
-    /// What the slot holds that the search for `hash` begins at: most likely the index of the connection, and one more.
+    /// Reads where the search for `hash` begins. The answer means nothing.
     #[inline]
-    pub(crate) fn foretell(&self, hash: u32) -> u32 {
-        self.slots.get(self.home(hash)).map_or(0, |slot| slot.reference)
+    pub(crate) fn read_ahead(&self, hash: u32) -> u32 {
+        self.slots[self.home(hash)].hash
+    }
+
+    /// The index of the connection that the search for `hash` comes to first, and in all likelihood ends with.
+    #[inline]
+    pub(crate) fn guess(&self, hash: u32) -> Option<u32> {
+        let mut index = None;
+        self.find(hash, |reference| {
+            if let Reference::Connection(found) = reference {
+                index = Some(found);
+            }
+            true
+        });
+        index
     }
 
     /// The first entry under `hash` that `is_it`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(Reference) -> bool) -> Option<Reference> {
         let mut place = self.home(hash);
         let mut distance = 0;
