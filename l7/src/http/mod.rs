@@ -7,7 +7,8 @@
 //! - What is not plainly right is refused, under one [`Refusal`], which is also a counter. Nothing is mended silently.
 //! - Nothing is copied while reading; a body's octets are never looked at, only counted.
 
-pub mod chunked;
+mod chunked;
+mod content;
 mod fields;
 mod framing;
 mod head;
@@ -21,7 +22,8 @@ mod status;
 mod target;
 mod write;
 
-pub use chunked::Chunked;
+pub use chunked::{Chunked, Step};
+pub use content::{ChunkWriter, Content};
 pub use fields::{Field, Fields, Scratch, trailers};
 pub use framing::Framing;
 pub use head::HeadEnd;
