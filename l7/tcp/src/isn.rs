@@ -22,8 +22,14 @@ impl IsnSource {
     /// ISN = M + F(connection, secret), where M ticks every four microseconds (RFC 6528, section 3; RFC 9293, section 3.4.1).
     #[must_use]
     pub fn isn(&self, tuple: &Tuple, now: Time) -> SequenceNumber {
-        let ticks = (now.0 / 4_000) as u32;
-        SequenceNumber(ticks) + self.hash(tuple) as u32
+        self.both(tuple, now).0
+    }
+
+    /// Both at once, for a connection that begins: they come out of one hash.
+    #[must_use]
+    pub fn both(&self, tuple: &Tuple, now: Time) -> (SequenceNumber, u32) {
+        let hash = self.hash(tuple);
+        (SequenceNumber((now.0 / 4_000) as u32) + hash as u32, (hash >> 32) as u32)
     }
 
     /// What is added to the clock in the timestamps of a connection, so that they do not tell how long this machine has been up. The
@@ -35,9 +41,23 @@ impl IsnSource {
 
     fn hash(&self, tuple: &Tuple) -> u64 {
         let mut hasher = self.hasher;
-        hasher.write(&octets(tuple));
+        if tuple.local.addr.is_v4() && tuple.remote.addr.is_v4() {
+            hasher.write(&octets_v4(tuple));
+        } else {
+            hasher.write(&octets(tuple));
+        }
         hasher.finish()
     }
+}
+
+/// The name of a connection over IPv4, in a third of the octets. The hash counts how many it is given, so that none is another's.
+fn octets_v4(tuple: &Tuple) -> [u8; 12] {
+    let mut octets = [0; 12];
+    for (to, end) in octets.as_chunks_mut::<6>().0.iter_mut().zip([tuple.local, tuple.remote]) {
+        to[..4].copy_from_slice(&end.addr.v4_octets());
+        to[4..].copy_from_slice(&end.port.to_be_bytes());
+    }
+    octets
 }
 
 /// A connection's name as octets.

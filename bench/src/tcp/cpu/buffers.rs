@@ -27,17 +27,41 @@ impl Recycled {
     }
 }
 
+impl Recycled {
+    /// Copies of these, one behind the other: a segment at most.
+    #[inline]
+    pub(super) fn gathered<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut buffer = Self::free(1);
+        for piece in pieces {
+            buffer.append(piece);
+        }
+        buffer
+    }
+
+    #[inline]
+    fn free(class: usize) -> Self {
+        let free = FREE.with(|free| free[class].borrow_mut().pop());
+        Self { memory: Some(free.unwrap_or_else(|| Rc::from(vec![0; SIZES[class]]))), length: 0 }
+    }
+
+    /// Nobody else has it yet.
+    #[inline]
+    fn append(&mut self, octets: &[u8]) {
+        if let Some(room) = self.memory.as_mut().and_then(Rc::get_mut) {
+            let start = self.length as usize;
+            room[start..start + octets.len()].copy_from_slice(octets);
+            self.length += octets.len() as u32;
+        }
+    }
+}
+
 impl From<&[u8]> for Recycled {
     /// A copy.
     #[inline]
     fn from(octets: &[u8]) -> Self {
-        let class = usize::from(octets.len() > SIZES[0]);
-        let free = FREE.with(|free| free[class].borrow_mut().pop());
-        let mut memory = free.unwrap_or_else(|| Rc::from(vec![0; SIZES[class]]));
-        if let Some(room) = Rc::get_mut(&mut memory) {
-            room[..octets.len()].copy_from_slice(octets);
-        }
-        Self { memory: Some(memory), length: octets.len() as u32 }
+        let mut buffer = Self::free(usize::from(octets.len() > SIZES[0]));
+        buffer.append(octets);
+        buffer
     }
 }
 

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use evenkeel_datapath::machine;
 use evenkeel_tcp::{
-    Addr, Checksums, Config, ConnectionId, Endpoint, Event, Incoming, ListenerConfig, Settings,
-    Stack, Time, Tuple,
+    Addr, Checksums, Config, ConnectionId, Endpoint, Event, Incoming, ListenerConfig, Settings, Stack, Time,
+    Tuple,
 };
 use smoltcp::socket::tcp::Socket;
 use smoltcp::time::Instant;
@@ -87,13 +87,10 @@ fn ours() -> Result<f64> {
 
 /// Moves what one sends to the other, in buffers of the other's own.
 fn carry(now: Time, from: &mut Stack<Recycled>, to: &mut Stack<Recycled>) {
-    let mut segment = Vec::with_capacity(1_500);
     while let Some(outgoing) = from.poll_transmit(now) {
-        segment.clear();
-        segment.extend_from_slice(outgoing.header);
-        outgoing.payload.slices().for_each(|slice| segment.extend_from_slice(slice));
         let (local, remote): (Addr, Addr) = (outgoing.remote.addr, outgoing.local.addr);
-        to.receive(now, Incoming { local, remote, ecn: 0, segment: Recycled::from(&segment[..]) });
+        let pieces = core::iter::once(outgoing.header).chain(outgoing.payload.slices());
+        to.receive(now, Incoming { local, remote, ecn: 0, segment: Recycled::gathered(pieces) });
     }
 }
 

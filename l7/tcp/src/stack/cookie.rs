@@ -94,7 +94,8 @@ impl<B: Buf> Stack<B> {
             },
             ..Segment::default()
         };
-        let mut connection = self.connection(*tuple, profile, ours, State::SynReceived);
+        let origin = (ours, self.timestamp_offset(tuple));
+        let mut connection = self.connection(*tuple, profile, origin, State::SynReceived);
         connection.receive_syn(&syn, number, self.now, &self.shared);
         connection.send_next = ours + 1;
         connection.bits.clear(Bits::SYN_DUE);

@@ -74,11 +74,12 @@ impl<B: Buf> Stack<B> {
 
     /// An initial sequence number that comes after all that an earlier connection of these endpoints has used, if that is known (RFC 9293,
     /// section 3.6.1, MAY-2: the clock alone does not see to that, if that one sent faster than it ticks).
-    fn initial_after(&self, last: Option<SequenceNumber>, tuple: &Tuple) -> SequenceNumber {
-        let initial = self.initial.isn(tuple, self.now);
+    /// With it comes what is added to the clock of the connection's timestamps.
+    fn initial_after(&self, last: Option<SequenceNumber>, tuple: &Tuple) -> (SequenceNumber, u32) {
+        let (initial, offset) = self.initial.both(tuple, self.now);
         match last {
-            Some(last) if !initial.follows(last) => last + INITIAL_DISTANCE,
-            _ => initial,
+            Some(last) if !initial.follows(last) => (last + INITIAL_DISTANCE, offset),
+            _ => (initial, offset),
         }
     }
 
@@ -109,7 +110,7 @@ impl<B: Buf> Stack<B> {
         &self,
         tuple: Tuple,
         profile: u8,
-        initial: SequenceNumber,
+        (initial, timestamp_offset): (SequenceNumber, u32),
         state: State,
     ) -> Connection<B> {
         let settings = self.shared.settings(profile);
@@ -130,7 +131,7 @@ impl<B: Buf> Stack<B> {
             window_sequence: SequenceNumber(0),
             timestamp_recent: 0,
             acknowledged_last: SequenceNumber(0),
-            timestamp_offset: self.timestamp_offset(&tuple),
+            timestamp_offset,
             heard_ms: self.now.wrapping_millis(),
             progress: 0,
             control: Alarm::OFF,

@@ -12,6 +12,11 @@ impl<B: Buf> Assembler<B> {
         limits: &Limits,
         spares: &mut Spares<B>,
     ) -> Inserted {
+        if arrival.is_last && arrival.place.is_empty() && self.ends_next(arrival.sequence, limits) {
+            self.next += 1;
+            self.unread |= FINISHED;
+            return Inserted::InOrder { octets: 1, filled_gap: false };
+        }
         let start = u32::try_from(arrival.place.start).unwrap_or(u32::MAX);
         let octets = u32::try_from(arrival.place.len()).unwrap_or(u32::MAX);
         let chunk = Chunk::new(arrival.buf, arrival.sequence, start, octets);
@@ -30,6 +35,15 @@ impl<B: Buf> Assembler<B> {
         self.queue = Some(queue);
         self.tidy(spares);
         inserted
+    }
+
+    /// True for a FIN alone that comes next, with nothing behind it.
+    fn ends_next(&self, fin: SequenceNumber, limits: &Limits) -> bool {
+        fin == self.next
+            && !self.is_finished()
+            && !self.is_disorderly()
+            && limits.window_end.follows(fin)
+            && self.unread < FURTHEST
     }
 
     /// A FIN ends the stream where it stands, unless there is a FIN elsewhere or there are octets behind it: the first wins.
