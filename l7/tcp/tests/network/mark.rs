@@ -4,7 +4,7 @@
 const EXPERIENCED: u8 = 3;
 
 /// Marks a packet, if its header says that its sender understands marks.
-pub(super) fn mark(packet: &mut [u8]) -> bool {
+pub fn mark(packet: &mut [u8]) -> bool {
     let Some([version, class, ..]) = packet.first_chunk::<20>() else { return false };
     let is_v4 = version >> 4 == 4;
     let shift = if is_v4 { 0 } else { 4 };

@@ -23,6 +23,7 @@ pub use capture::{Capture, LinkType};
 pub use flight::Flight;
 pub use link::{Counts, Link, Model};
 pub use loss::Loss;
+pub use mark::mark;
 pub use random::Random;
 pub use simulation::{Endpoint, Network};
 
