@@ -83,8 +83,10 @@ pub(crate) fn all_is_there(clients: &Clients, flows: &[Flow]) {
     }
 }
 
-/// Fails unless a host holds no connection and no memory.
+/// Fails unless a host holds no connection and no memory, remembers none, and waits for nothing.
 pub(crate) fn nothing_is_left<A: Application>(host: &Host<A>, who: &str) {
     assert_eq!(host.stack.connections(), 0, "connections of the {who}");
     assert_eq!(host.stack.memory(), 0, "octets of the {who}");
+    assert_eq!(host.stack.time_wait(), 0, "connections of the {who} in TIME-WAIT");
+    assert_eq!(host.stack.deadline(), None, "timers of the {who}");
 }
