@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use evenkeel_bench::network::{Loss, Model};
 use evenkeel_bench::tcp::pair::{Load, Pair, Rig};
+use evenkeel_bench::tcp::place::Family;
 
 const BOTH_DIRECTIONS: [Pair; 2] = [Pair::OursToLinux, Pair::LinuxToOurs { congestion: "cubic" }];
 /// How long anything that is awaited may take.
@@ -15,13 +16,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Some requests on some flows at once, all of which are answered whole.
 fn every_byte_arrives(model: Model, octets: u64, requests: usize) {
     let mut rig = Rig::new().unwrap();
-    for pair in BOTH_DIRECTIONS {
+    for (family, pair) in
+        [Family::V4, Family::V6].into_iter().flat_map(|family| BOTH_DIRECTIONS.map(|pair| (family, pair)))
+    {
+        rig.family = family;
         let load = Load { octets: Some(octets), requests, limit: PATIENCE };
         let (fetched, account) = rig.batch(pair, [model; 2], &[1, 2, 3, 4], load).unwrap();
         assert_eq!(fetched.len(), 4);
         for flow in &fetched {
-            assert_eq!(flow.len(), requests, "{pair:?}");
-            assert!(flow.iter().all(|fetched| fetched.octets == octets), "{pair:?}: {flow:?}");
+            assert_eq!(flow.len(), requests, "{family:?} {pair:?}");
+            assert!(flow.iter().all(|fetched| fetched.octets == octets), "{family:?} {pair:?}: {flow:?}");
         }
         assert!(account.counts.iter().all(|counts| counts.delivered > 0));
     }

@@ -56,6 +56,7 @@ fn settings(setup: u8) -> Settings {
         no_delay: setup & 2 != 0,
         sack: setup & 4 == 0,
         timestamps: setup & 8 == 0,
+        ecn: setup & 64 == 0,
         keepalive: (setup & 16 != 0).then(Keepalive::default),
         ..Settings::default()
     }
@@ -113,7 +114,7 @@ impl World {
             _ => {
                 let count: u8 = input.octet() % 80;
                 let octets = input.octets(count.into());
-                self.receive(input.below(PEERS), octets);
+                self.receive(input.below(PEERS), octets, 0);
             }
         }
     }
@@ -135,8 +136,11 @@ impl World {
             0x3f,
             ACK | 32,
             SYN | 0xc0,
+            ACK | 0x40,
+            ACK | 0x80,
         ]);
-        let port = if input.octet() & 7 == 7 { 5_000 } else { LOCAL.port };
+        let place = input.octet();
+        let port = if place & 7 == 7 { 5_000 } else { LOCAL.port };
         let sequence = seen.expected.wrapping_add(distance(input));
         let acknowledged = seen.next.wrapping_add(distance(input));
         let window = input.choose(&[u16::MAX, 8_000, 1_000, 100, 1, 0]);
@@ -152,7 +156,7 @@ impl World {
         segment.extend_from_slice(&options);
         let payload = input.choose(&[0_usize, 0, 1, 100, 1_448]);
         segment.resize(segment.len() + payload, 9);
-        self.receive(number, &segment);
+        self.receive(number, &segment, place >> 3);
     }
 
     /// Whole options, as long as a multiple of four.
@@ -178,9 +182,9 @@ impl World {
         options
     }
 
-    fn receive(&mut self, number: usize, segment: &[u8]) {
+    fn receive(&mut self, number: usize, segment: &[u8], ecn: u8) {
         let (local, remote) = (LOCAL.addr, peer(number).addr);
-        self.stack.receive(self.now, Incoming { local, remote, ecn: 0, segment: HeapBuf::from(segment) });
+        self.stack.receive(self.now, Incoming { local, remote, ecn, segment: HeapBuf::from(segment) });
     }
 
     fn error(&mut self, input: &mut Input<'_>) {

@@ -8,7 +8,7 @@ use evenkeel_tcp::{Addr, Config, Endpoint as Place, ListenerConfig, Settings, Ti
 
 use super::input::Input;
 use crate::hosts::{Application, Clients, Flow, Host, Request, Server};
-use crate::network::{Endpoint, Flight};
+use crate::network::{Endpoint, Flight, mark};
 
 const SECOND: u64 = 1_000_000_000;
 const DELAY: u64 = 5_000_000;
@@ -63,6 +63,7 @@ fn settings(input: &mut Input<'_>) -> Settings {
         sack: setup & 2 == 0,
         timestamps: setup & 4 == 0,
         window_scaling: setup & 8 == 0,
+        ecn: setup & 16 == 0,
         mtu: input.choose(&[1_500, 576, 9_000]),
         // A peer that is gone unheard is noticed.
         user_timeout: Some(Duration::from_secs(600)),
@@ -104,7 +105,11 @@ fn send(
 ) {
     let arrival = now + DELAY;
     match input.octet() {
-        0..=127 => flight.add(arrival, (end, packet)),
+        0..=111 => flight.add(arrival, (end, packet)),
+        112..=127 => {
+            mark(&mut packet);
+            flight.add(arrival, (end, packet));
+        }
         128..=159 => {}
         late @ 160..=191 => flight.add(arrival + u64::from(late - 159) * 3_000_000, (end, packet)),
         192..=207 => {

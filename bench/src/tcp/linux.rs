@@ -4,7 +4,7 @@
 //! bytes is ended by the client's reset.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::place::Place;
+use super::place::{Family, Place};
 use crate::hosts::{Bytes, Fetched, Request};
 
 /// A server that hears nothing for so long, which is longer than any client waits, gives up: the client may have gone, and its
@@ -28,8 +28,15 @@ impl Servers {
     ///
     /// # Errors
     /// When a port is taken, or the congestion control is not there.
-    pub fn listen(place: &Place, ports: Range<u16>, congestion: &'static str) -> Result<Self> {
-        place.run(move || ports.map(|port| listen(port, congestion)).collect::<Result<_>>().map(Self))?
+    pub fn listen(
+        place: &Place,
+        family: Family,
+        ports: Range<u16>,
+        congestion: &'static str,
+    ) -> Result<Self> {
+        place.run(move || {
+            ports.map(|port| listen(family, port, congestion)).collect::<Result<_>>().map(Self)
+        })?
     }
 }
 
@@ -42,12 +49,17 @@ impl Drop for Servers {
     }
 }
 
-fn listen(port: u16, congestion: &str) -> Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+fn listen(family: Family, port: u16, congestion: &str) -> Result<Socket> {
+    let any: IpAddr = match family {
+        Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let address = SocketAddr::from((any, port));
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket
         .set_tcp_congestion(congestion.as_bytes())
         .with_context(|| format!("no congestion control {congestion}"))?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
+    socket.bind(&address.into())?;
     socket.listen(128)?;
     let listener = TcpListener::from(socket.try_clone()?);
     thread::Builder::new().name("listener".into()).spawn(move || {
@@ -77,11 +89,11 @@ fn answer(mut stream: TcpStream) -> Result<()> {
 ///
 /// # Errors
 /// When a byte is wrong, and when the connection breaks.
-pub fn fetch(server: SocketAddrV4, request: Request, limit: Duration) -> Result<Fetched> {
+pub fn fetch(server: SocketAddr, request: Request, limit: Duration) -> Result<Fetched> {
     let start = Instant::now();
     let bytes = Bytes::new(request.seed);
     let mut fetched = Fetched::default();
-    let mut stream = match TcpStream::connect_timeout(&server.into(), limit) {
+    let mut stream = match TcpStream::connect_timeout(&server, limit) {
         Ok(stream) => stream,
         Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(fetched),
         Err(error) => return Err(error).context("cannot connect"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use evenkeel_tcp::{Addr, Config, Endpoint, ListenerConfig, Settings, Time};
 
 use super::pair::{Load, requests};
-use super::place::{CLIENT, SERVER};
+use super::place::{CLIENT, Family, SERVER};
 use super::relay::START;
 use crate::hosts::{Clients, Flow, Host, Server};
 
@@ -24,14 +24,14 @@ pub(super) fn server(ports: Range<u16>) -> Host<Server> {
 }
 
 /// A client for each of these ports and seeds.
-pub(super) fn clients(flows: &[(u16, u64)], load: Load) -> Host<Clients> {
+pub(super) fn clients(family: Family, flows: &[(u16, u64)], load: Load) -> Host<Clients> {
     let flow = |&(port, seed): &(u16, u64)| Flow {
-        server: Endpoint { addr: Addr::from_v4(SERVER.v4.octets()), port },
+        server: Endpoint { addr: Addr::from(SERVER.address(family)), port },
         requests: requests(load, seed).collect(),
         limit: load.limit,
         pause: Duration::ZERO,
     };
     let flows = flows.iter().map(flow).collect();
-    let address = Addr::from_v4(CLIENT.v4.octets());
+    let address = Addr::from(CLIENT.address(family));
     Host::new(&Config::default(), 2, Time(START), Clients::new(address, settings(), flows, false))
 }

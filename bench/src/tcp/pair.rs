@@ -1,6 +1,6 @@
 //! Who sends to whom over the relay, and one batch of transfers between them.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, ensure};
 
 use super::linux::{Servers, fetch};
 use super::ours;
-use super::place::{CLIENT, Place, SERVER};
+use super::place::{CLIENT, Family, Place, SERVER};
 use super::port::Tap;
 use super::relay::{Account, Wires, relay};
 use crate::hosts::{Clients, Fetched, Host, Request};
@@ -54,6 +54,8 @@ pub struct Rig {
     server_tap: Tap,
     /// Each batch has ports of its own: what is left of an earlier one's connections passes nowhere.
     next_port: u16,
+    /// What is spoken on the wire.
+    pub family: Family,
 }
 
 impl Rig {
@@ -64,7 +66,7 @@ impl Rig {
     pub fn new() -> Result<Self> {
         let (client, client_tap) = Place::new(CLIENT, SERVER)?;
         let (server, server_tap) = Place::new(SERVER, CLIENT)?;
-        Ok(Self { client, server, client_tap, server_tap, next_port: 2_000 })
+        Ok(Self { client, server, client_tap, server_tap, next_port: 2_000, family: Family::V4 })
     }
 
     /// Runs one flow for each of `seeds`, all at once; what each request of each flow brought.
@@ -86,23 +88,28 @@ impl Rig {
         let stop = AtomicBool::new(false);
         let flows: Vec<(u16, u64)> = ports.clone().zip(seeds.iter().copied()).collect();
         let (client, server) = (&mut self.client_tap, &mut self.server_tap);
-        let serve = |congestion| Servers::listen(&self.server, ports.clone(), congestion);
+        let family = self.family;
+        let serve = |congestion| Servers::listen(&self.server, family, ports.clone(), congestion);
         match pair {
             Pair::Linux { congestion } => {
                 let _servers = serve(congestion)?;
-                with_kernel_clients(&self.client, flows, load, &stop, || relay(client, server, wires, &stop))
+                with_kernel_clients(&self.client, family, flows, load, &stop, || {
+                    relay(client, server, wires, &stop)
+                })
             }
             Pair::OursToLinux => {
                 let server = ours::server(ports);
-                with_kernel_clients(&self.client, flows, load, &stop, || relay(client, server, wires, &stop))
+                with_kernel_clients(&self.client, family, flows, load, &stop, || {
+                    relay(client, server, wires, &stop)
+                })
             }
             Pair::LinuxToOurs { congestion } => {
                 let _servers = serve(congestion)?;
-                with_our_clients(&flows, load, |clients| relay(clients, server, wires, &stop))
+                with_our_clients(family, &flows, load, |clients| relay(clients, server, wires, &stop))
             }
             Pair::Ours => {
                 let server = ours::server(ports);
-                with_our_clients(&flows, load, |clients| relay(clients, server, wires, &stop))
+                with_our_clients(family, &flows, load, |clients| relay(clients, server, wires, &stop))
             }
         }
     }
@@ -110,11 +117,12 @@ impl Rig {
 
 /// Runs our clients for as long as `relay` does.
 fn with_our_clients(
+    family: Family,
     flows: &[(u16, u64)],
     load: Load,
     relay: impl FnOnce(&mut Host<Clients>) -> Result<Account>,
 ) -> Result<(Vec<Vec<Fetched>>, Account)> {
-    let mut clients = ours::clients(flows, load);
+    let mut clients = ours::clients(family, flows, load);
     let account = relay(&mut clients)?;
     ensure!(clients.application.broken == 0, "{} connections broke", clients.application.broken);
     Ok((clients.application.fetched, account))
@@ -123,6 +131,7 @@ fn with_our_clients(
 /// Runs the kernel's clients at a place while `relay` runs here, and stops it at their end.
 fn with_kernel_clients(
     place: &Place,
+    family: Family,
     flows: Vec<(u16, u64)>,
     load: Load,
     stop: &AtomicBool,
@@ -135,7 +144,7 @@ fn with_kernel_clients(
             thread::Builder::new().name("client".into()).spawn(move || {
                 let _done = CountDown(left);
                 requests(load, seed)
-                    .map(|request| fetch(SocketAddrV4::new(SERVER.v4, port), request, load.limit))
+                    .map(|request| fetch(SocketAddr::new(SERVER.address(family), port), request, load.limit))
                     .collect::<Result<Vec<_>>>()
             })
         });

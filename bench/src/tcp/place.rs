@@ -4,7 +4,7 @@
 //! process however it ends. The device has no offloads: what is read from it is what would be on a wire, checksums and all.
 
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -24,6 +24,27 @@ pub struct Station {
     pub v4: Ipv4Addr,
     /// Its IPv6 address, in a network of 64 bits.
     pub v6: Ipv6Addr,
+}
+
+/// Which of its addresses a station uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Family {
+    /// IPv4.
+    #[default]
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Station {
+    /// Its address of this family.
+    #[must_use]
+    pub const fn address(&self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => IpAddr::V4(self.v4),
+            Family::V6 => IpAddr::V6(self.v6),
+        }
+    }
 }
 
 /// Who asks.
