@@ -1,11 +1,14 @@
 //! A segment arrives at a connection (RFC 9293, section 3.10.7), step by step as the RFC has them.
 
+mod heard;
+mod refused;
 mod syn_sent;
+
+pub(super) use heard::Heard;
 
 use super::{Bits, Connection, State};
 use crate::counters::Counter;
 use crate::event::kind;
-use crate::recovery::{Ack, Echo, Outcome, Undo};
 use crate::segment::{Flags, Segment, Timestamps};
 use crate::stack::Shared;
 use crate::{Buf, Ending, Range, SequenceNumber, Time};
@@ -13,22 +16,6 @@ use crate::{Buf, Ending, Range, SequenceNumber, Time};
 /// After so long without a segment the other side's timestamp clock may have passed TS.Recent by half its circle
 /// (RFC 7323, section 5.5): 24 days in milliseconds.
 const TIMESTAMP_OUTDATED_MS: u32 = 24 * 86_400 * 1_000;
-
-/// What a segment says about what was sent, and how much more may be.
-pub(super) struct Heard<'a> {
-    /// SEG.ACK.
-    pub(super) number: SequenceNumber,
-    /// SEG.SEQ.
-    pub(super) sequence: SequenceNumber,
-    /// SEG.WND as it stands in the header.
-    pub(super) window: u16,
-    pub(super) sack: &'a [Range],
-    pub(super) timestamps: Option<Timestamps>,
-    /// The segment takes no sequence space.
-    pub(super) is_bare: bool,
-    /// A congestion mark is echoed.
-    pub(super) ecn_echo: bool,
-}
 
 impl<B: Buf> Connection<B> {
     /// Takes a segment. `packet` holds its payload, `ecn` is that field of its IP header.
@@ -134,18 +121,6 @@ impl<B: Buf> Connection<B> {
         }
     }
 
-    /// RFC 7323, section 5.3, R1: what is older than what came before is answered; what lacks the option is not (section 3.2).
-    #[cold]
-    fn refuse_timestamp(&mut self, segment: &Segment, now: Time, shared: &mut Shared<B>) {
-        shared.counters.count(Counter::PawsEstab);
-        if segment.flags.contains(Flags::SYN) {
-            shared.counters.count(Counter::SynChallenge);
-            self.challenge(now, shared);
-        } else if segment.options.timestamps.is_some() {
-            self.answer_unacceptable(segment, now, shared);
-        }
-    }
-
     /// RFC 7323, section 4.3: TS.Recent follows the segment that the next acknowledgement answers.
     #[inline]
     pub(super) fn remember_timestamp(&mut self, sequence: SequenceNumber, timestamps: Option<Timestamps>) {
@@ -170,111 +145,6 @@ impl<B: Buf> Connection<B> {
             || length > 0 && (segment.sequence + (length - 1)).lies_in(next, window)
             // With a window of zero, or right at its end, a bare acknowledgement that comes behind what is missing is of use.
             || length == 0 && segment.sequence - next == window && !segment.flags.intersects(Flags::RST | Flags::SYN)
-    }
-
-    /// What is not acceptable is answered with an acknowledgement, and forgotten.
-    fn refuse(&mut self, segment: &Segment, packet: B, now: Time, shared: &mut Shared<B>) {
-        let flags = segment.flags;
-        if flags.contains(Flags::RST) {
-            return;
-        }
-        if flags.contains(Flags::SYN) {
-            if self.state == State::SynReceived && segment.sequence + 1 == self.receive_next() {
-                if flags.contains(Flags::ACK) && self.is_answered_across(segment) {
-                    self.complete_handshake(segment, now, shared);
-                    self.bits.set(Bits::ACK_NOW);
-                } else {
-                    // The other side has not heard the answer to its SYN: it gets it again.
-                    self.bits.set(Bits::SYN_DUE);
-                }
-                return;
-            }
-            shared.counters.count(Counter::SynChallenge);
-            self.challenge(now, shared);
-            return;
-        }
-        let next = self.receive_next();
-        if segment.payload_length > 0 {
-            if segment.sequence.precedes(next) {
-                // All of it was here before; with SACK, the answer says so (RFC 2883).
-                self.take_text(segment, packet, now, shared);
-                self.bits.set(Bits::ACK_NOW);
-                return;
-            } else {
-                shared.counters.count(Counter::ZeroWindowDrop);
-            }
-            self.delayed_ack.require();
-        }
-        // A probe of a closed window, or a keepalive, acknowledges too (section 3.10.7.4 has it only in sequence, yet an
-        // acknowledgement number tells nothing false outside of it).
-        if flags.contains(Flags::ACK)
-            && self.state.is_synchronised()
-            && next - segment.sequence <= 1
-            && self.acknowledgement_is_acceptable(segment.acknowledgement)
-        {
-            self.heard_ms = now.wrapping_millis();
-        }
-        self.answer_unacceptable(segment, now, shared);
-    }
-
-    /// True if both sides have opened at the same time, and this is the other one's answer: it lies before the window, since its
-    /// SYN was here before (RFC 9293, section 3.5, figure 8).
-    fn is_answered_across(&self, segment: &Segment) -> bool {
-        !self.bits.has(Bits::PASSIVE) && segment.acknowledgement == self.unacknowledged + 1
-    }
-
-    /// An acknowledgement for what is not acceptable. Data is always answered, since its sender waits for it; what could be the answer to
-    /// an answer of ours only now and then, or two sides that disagree would never come to rest.
-    fn answer_unacceptable(&mut self, segment: &Segment, now: Time, shared: &mut Shared<B>) {
-        if segment.sequence_length() == 0 && !self.may_answer(now) {
-            shared.counters.count(Counter::AckSkipped);
-            return;
-        }
-        self.bits.set(Bits::ACK_NOW);
-    }
-
-    /// Once in half a second.
-    fn may_answer(&mut self, now: Time) -> bool {
-        let half_second = (now.wrapping_millis() >> 9) as u8 | 1;
-        let may = self.answered != half_second;
-        self.answered = half_second;
-        may
-    }
-
-    /// A challenge ACK (RFC 5961): who is at the other end will reset the connection properly if it has none.
-    pub(super) fn challenge(&mut self, now: Time, shared: &mut Shared<B>) {
-        if shared.may_challenge(now) {
-            shared.counters.count(Counter::ChallengeAck);
-            self.bits.set(Bits::ACK_NOW);
-        } else {
-            shared.counters.count(Counter::AckSkipped);
-        }
-    }
-
-    /// RST and SYN within the window (RFC 9293, section 3.10.7.4, second and fourth; RFC 5961, sections 3 and 4).
-    fn take_control(&mut self, segment: &Segment, now: Time, shared: &mut Shared<B>) {
-        if !segment.flags.contains(Flags::RST) {
-            shared.counters.count(Counter::SynChallenge);
-            self.challenge(now, shared);
-            return;
-        }
-        if segment.sequence != self.receive_next() {
-            self.challenge(now, shared);
-            return;
-        }
-        if self.state != State::SynReceived {
-            shared.counters.count(Counter::EstabResets);
-        } else if !self.bits.has(Bits::PASSIVE) {
-            shared.counters.count(Counter::AttemptFails);
-        }
-        let ending = match self.state {
-            // After both FINs a reset takes nothing from anybody.
-            State::Closing | State::LastAck => Ending::Closed,
-            // It was opened from here, at the same time as from the other side.
-            State::SynReceived if !self.bits.has(Bits::PASSIVE) => Ending::Refused,
-            _ => Ending::Reset,
-        };
-        self.end(ending, shared);
     }
 
     /// SYN-RECEIVED: the acknowledgement of this side's SYN establishes the connection, any other is refused. False if the segment is
@@ -314,70 +184,6 @@ impl<B: Buf> Connection<B> {
         number - oldest <= self.send_next - oldest
     }
 
-    /// What the ACK field and the window say.
-    #[inline(always)]
-    pub(super) fn acknowledge(&mut self, heard: &Heard<'_>, now: Time, shared: &mut Shared<B>) {
-        let number = heard.number;
-        let window = u32::from(heard.window) << self.send_shift;
-        let is_new = number.follows(self.unacknowledged);
-        self.timeouts = 0;
-        if self.outstanding() > 0 {
-            let ack = Ack {
-                number,
-                sack: heard.sack,
-                duplicate: heard.is_bare && window == self.send_window,
-                echo: self.echo(heard.timestamps, now),
-                ecn_echo: heard.ecn_echo,
-            };
-            let outcome = self.recovery.acknowledged(&mut shared.flights, &ack, now);
-            count_outcome(&outcome, shared);
-            self.note_reduction(&outcome);
-        }
-        if is_new {
-            let released = self.release_sent(number, shared);
-            self.unacknowledged = number;
-            self.progress = now.wrapping_millis();
-            self.counts.octets_acknowledged += u64::from(released);
-            if self.bits.has(Bits::URGENT_SENT)
-                && self.send.urgent_end().is_none_or(|end| number.reaches(end))
-            {
-                self.bits.clear(Bits::URGENT_SENT);
-            }
-        }
-        // Section 3.10.7.4: only news about the window counts, not what was overtaken by it. SND.WL2 is SND.UNA here: what acknowledges
-        // less was overtaken.
-        if self.window_sequence.precedes(heard.sequence)
-            || self.window_sequence == heard.sequence && number == self.unacknowledged
-        {
-            self.send_window = window;
-            self.largest_window = self.largest_window.max(window);
-            self.window_sequence = heard.sequence;
-            if self.bits.has(Bits::PERSISTS) {
-                self.hear_window(window, now, shared);
-            }
-        }
-        // What is lost, or may go now, goes from the list of those with output.
-        if self.outstanding() > 0 || self.send.end() != self.send_next {
-            self.bits.set(Bits::OUTPUT);
-        }
-    }
-
-    /// An answer while the other side's window is being probed: if it has opened, the probes end.
-    fn hear_window(&mut self, window: u32, now: Time, shared: &Shared<B>) {
-        if window > self.outstanding() {
-            self.attempts = 0;
-            self.rest(now, shared);
-        }
-    }
-
-    /// The echoed timestamp and its age.
-    #[inline]
-    fn echo(&self, timestamps: Option<Timestamps>, now: Time) -> Option<Echo> {
-        let timestamps = timestamps.filter(|_| self.bits.has(Bits::TIMESTAMPS))?;
-        let ticks = self.timestamp(now).wrapping_sub(timestamps.echo);
-        Some(Echo { value: timestamps.echo, age: ticks.saturating_add(1).saturating_mul(1_000) })
-    }
-
     /// The steps of FIN-WAIT-1, CLOSING and LAST-ACK once this side's FIN is acknowledged. True if the connection is over.
     #[inline]
     fn close_as_acknowledged(&mut self, now: Time, shared: &mut Shared<B>) -> bool {
@@ -414,23 +220,6 @@ impl<B: Buf> Connection<B> {
             self.bits.set(Bits::URGENT_RECEIVED);
             self.tell(kind::URGENT);
         }
-    }
-}
-
-/// Counters of what an acknowledgement brought about.
-#[inline]
-fn count_outcome<B: Buf>(outcome: &Outcome, shared: &mut Shared<B>) {
-    if outcome.sack_refused == 0 && outcome.undo.is_none() && !outcome.duplicate_sack {
-        return;
-    }
-    shared.counters.add(Counter::SackDiscard, outcome.sack_refused.into());
-    if outcome.duplicate_sack {
-        shared.counters.count(Counter::DsackRecv);
-    }
-    match outcome.undo {
-        None => {}
-        Some(Undo::Timeout) => shared.counters.count(Counter::SpuriousRtos),
-        Some(Undo::Timestamp | Undo::Dsack) => shared.counters.count(Counter::LossUndo),
     }
 }
 
