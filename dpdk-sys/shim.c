@@ -25,6 +25,11 @@ void ek_mbuf_free(struct rte_mbuf *packet)
 	rte_pktmbuf_free(packet);
 }
 
+void ek_mbuf_share(struct rte_mbuf *packet)
+{
+	rte_pktmbuf_refcnt_update(packet, 1);
+}
+
 int ek_mbuf_linearize(struct rte_mbuf *packet)
 {
 	return rte_pktmbuf_linearize(packet);

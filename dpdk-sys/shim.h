@@ -34,6 +34,9 @@ static const size_t EK_MBUF_TX_OFFLOAD = offsetof(struct rte_mbuf, tx_offload);
 static const uint32_t EK_TX_OFFLOAD_L2_LEN = RTE_MBUF_L2_LEN_OFS;
 static const uint32_t EK_TX_OFFLOAD_L3_LEN = RTE_MBUF_L3_LEN_OFS;
 
+/* What the pool keeps for each packet besides its buffer. */
+static const uint32_t EK_MBUF_OVERHEAD = sizeof(struct rte_mbuf) + sizeof(struct rte_mempool_objhdr);
+
 static const uint32_t EK_PKTMBUF_HEADROOM = RTE_PKTMBUF_HEADROOM;
 
 /* Bits of rte_mbuf.ol_flags. */
@@ -83,6 +86,7 @@ uint16_t ek_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, u
 uint16_t ek_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
 struct rte_mbuf *ek_mbuf_alloc(struct rte_mempool *pool);
 void ek_mbuf_free(struct rte_mbuf *packet);
+void ek_mbuf_share(struct rte_mbuf *packet);
 int ek_mbuf_linearize(struct rte_mbuf *packet);
 int ek_link(uint16_t port, struct ek_link *link);
 

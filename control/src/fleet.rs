@@ -92,7 +92,9 @@ impl Fleet {
         };
         worker.handle.commands.push(Command::Flows(query)).map_err(|command| match command {
             Command::Flows(query) => query,
-            Command::Adopt(_) | Command::Ask(_) | Command::Stop => unreachable!("a ring gives back what was pushed"),
+            Command::Adopt(_) | Command::Ask(_) | Command::Stop => {
+                unreachable!("a ring gives back what was pushed")
+            }
         })
     }
 

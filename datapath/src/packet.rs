@@ -1,5 +1,7 @@
 //! Packets as the pipeline sees them: bytes with headroom, and what the port said of them.
 
+use std::rc::Rc;
+
 use crate::snapshot::PortId;
 
 /// What a port found out about a checksum while receiving.
@@ -48,6 +50,12 @@ pub struct TransmitOffload {
 /// The first segment begins with the Ethernet header and holds every header that the pipeline reads; a frame may
 /// go on in further segments, which nothing here looks into.
 pub trait Packet: Sized + Send {
+    /// The same memory when it has several owners.
+    type Shared: SharedPacket;
+
+    /// Gives the packet up to be shared: nobody changes it any more.
+    fn into_shared(self) -> Self::Shared;
+
     /// The first segment.
     fn bytes(&self) -> &[u8];
 
@@ -79,6 +87,19 @@ pub trait Packet: Sized + Send {
 
     /// Asks the sending port to complete checksums.
     fn set_offload(&mut self, offload: TransmitOffload);
+}
+
+/// A packet that several owners may hold, and that nobody changes. Its memory goes back with the last of them.
+pub trait SharedPacket: Sized {
+    /// The first segment.
+    fn octets(&self) -> &[u8];
+
+    /// A second reference to the same memory.
+    #[must_use]
+    fn share(&self) -> Self;
+
+    /// Octets of memory that the packet keeps from other use, bookkeeping included.
+    fn true_size(&self) -> u32;
 }
 
 /// Where packets that the balancer itself originates come from.
@@ -122,6 +143,12 @@ impl HeapPacket {
 }
 
 impl Packet for HeapPacket {
+    type Shared = Rc<Self>;
+
+    fn into_shared(self) -> Rc<Self> {
+        Rc::new(self)
+    }
+
     #[inline]
     fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..]
@@ -172,6 +199,21 @@ impl Packet for HeapPacket {
 
     fn set_offload(&mut self, offload: TransmitOffload) {
         self.offload = Some(offload);
+    }
+}
+
+/// Packets of the heap are shared within a thread.
+impl<P: Packet> SharedPacket for Rc<P> {
+    fn octets(&self) -> &[u8] {
+        self.bytes()
+    }
+
+    fn share(&self) -> Self {
+        Self::clone(self)
+    }
+
+    fn true_size(&self) -> u32 {
+        u32::try_from(HeapPacket::HEADROOM + self.total_len() + size_of::<P>()).unwrap_or(u32::MAX)
     }
 }
 

@@ -8,6 +8,7 @@
 mod support;
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
@@ -95,6 +96,12 @@ impl Drop for Pooled {
 }
 
 impl Packet for Pooled {
+    type Shared = Rc<Self>;
+
+    fn into_shared(self) -> Rc<Self> {
+        Rc::new(self)
+    }
+
     fn bytes(&self) -> &[u8] {
         let buffer = self.buffer();
         &buffer.octets[buffer.start..buffer.end]

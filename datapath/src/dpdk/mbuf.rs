@@ -8,10 +8,12 @@ use std::slice;
 use dpdk_sys::rte_mbuf;
 
 use crate::key::Protocol;
-use crate::packet::{ChecksumStatus, Packet, Received, TransmitOffload};
+use crate::packet::{ChecksumStatus, Packet, Received, SharedPacket, TransmitOffload};
 use crate::snapshot::PortId;
 
-/// A packet, or the chain of segments of one, that nothing else refers to. Dropping it gives it back to its pool.
+/// A packet, or the chain of segments of one. Dropping it gives it back to its pool.
+///
+/// Invariant: nothing else refers to it, except inside a [`SharedMbuf`], which never changes it.
 #[repr(transparent)]
 pub struct Mbuf(NonNull<rte_mbuf>);
 
@@ -42,6 +44,9 @@ const RSS: Field<u32> = field(dpdk_sys::EK_MBUF_RSS);
 const BUF_LEN: Field<u16> = field(dpdk_sys::EK_MBUF_BUF_LEN);
 const NEXT: Field<*mut rte_mbuf> = field(dpdk_sys::EK_MBUF_NEXT);
 const TX_OFFLOAD: Field<u64> = field(dpdk_sys::EK_MBUF_TX_OFFLOAD);
+
+/// Octets that a segment takes besides its buffer: its own record, and that of the pool.
+const MBUF_OVERHEAD: u32 = dpdk_sys::EK_MBUF_OVERHEAD;
 
 /// What [`Packet::set_offload`] may set.
 const TX_FLAGS: u64 =
@@ -126,7 +131,40 @@ impl Drop for Mbuf {
     }
 }
 
+/// A reference to a packet that nobody changes any more: DPDK counts them.
+#[derive(Debug)]
+pub struct SharedMbuf(Mbuf);
+
+impl SharedPacket for SharedMbuf {
+    #[inline]
+    fn octets(&self) -> &[u8] {
+        self.0.bytes()
+    }
+
+    #[inline]
+    fn share(&self) -> Self {
+        // SAFETY: the packet is held, so its count is at least one; what is made here gives its reference back when it is dropped,
+        // and shows nobody a way to change the packet.
+        unsafe {
+            dpdk_sys::ek_mbuf_share(self.0.0.as_ptr());
+            Self(Mbuf::from_raw(self.0.0))
+        }
+    }
+
+    #[inline]
+    fn true_size(&self) -> u32 {
+        u32::from(self.0.segments()) * (u32::from(self.0.get(BUF_LEN)) + MBUF_OVERHEAD)
+    }
+}
+
 impl Packet for Mbuf {
+    type Shared = SharedMbuf;
+
+    #[inline]
+    fn into_shared(self) -> SharedMbuf {
+        SharedMbuf(self)
+    }
+
     #[inline]
     fn bytes(&self) -> &[u8] {
         // SAFETY: the first segment's data, which lives as long as the packet.
@@ -309,6 +347,18 @@ mod tests {
         assert_eq!((packet.port(), packet.bytes().len(), packet.segments()), (PortId(5), 175, 1));
         assert_eq!([packet.bytes()[99], packet.bytes()[100], packet.bytes()[174]], [100, 50, 25]);
         assert_eq!(pool.in_use(), 1);
+
+        // Shared packets go back with their last owner.
+        let shared = packet.into_shared();
+        let other = shared.share();
+        assert_eq!((shared.octets(), shared.true_size()), (other.octets(), 2048 + 128 + 128 + 24));
+        drop(shared);
+        assert_eq!((other.octets()[174], pool.in_use()), (25, 1));
+        drop(other);
+        assert_eq!(pool.in_use(), 0);
+
+        packet = chain(&mut pool);
+        assert!(packet.linearize());
 
         // A packet outlives pool and environment: their memory stays.
         drop((pool, eal));

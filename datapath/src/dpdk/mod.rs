@@ -20,7 +20,7 @@ mod rss;
 
 pub use eal::{Eal, EalConfig, RegisteredThread, register_thread, version};
 pub use error::{EalError, PoolError, PortError, PortWarning};
-pub use mbuf::Mbuf;
+pub use mbuf::{Mbuf, SharedMbuf};
 pub use numa::numa_node;
 pub use pool::MbufPool;
 pub use port::{Link, OpenPort, PortConfig, PortMonitor, PortStatistics, open_port};
