@@ -171,12 +171,19 @@ pub(crate) struct ServiceAdd {
     #[arg(long, default_value = "tcp", value_parser = word::<Protocol>())]
     pub(crate) protocol: Protocol,
     /// How packets reach the backends: with both addresses rewritten (the backends need nothing), with the destination
-    /// rewritten (they route back through the balancer), or with new Ethernet addresses only (they carry the VIP).
+    /// rewritten (they route back through the balancer), or with new Ethernet addresses only (they carry the VIP); or not
+    /// at all, since the balancer answers by itself.
     #[arg(long, default_value = "full-nat", value_parser = word::<Mode>())]
     pub(crate) mode: Mode,
     /// Size of its Maglev table: a prime, 65537 unless given.
     #[arg(long, value_name = "PRIME")]
     pub(crate) maglev_table: Option<u32>,
+    /// The status of the answer to every request, in mode `l7`.
+    #[arg(long, value_name = "CODE", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
+    pub(crate) status: u16,
+    /// The body of the answer to every request, in mode `l7`.
+    #[arg(long, value_name = "TEXT", value_parser = evenkeel_config::body)]
+    pub(crate) body: Option<String>,
     /// A backend to begin with; may be given again.
     #[arg(long = "backend", value_name = "ADDRESS:PORT", value_parser = units::endpoint)]
     pub(crate) backends: Vec<SocketAddr>,

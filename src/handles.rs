@@ -30,6 +30,11 @@ pub(crate) fn bounds(config: &Config) -> Bounds {
     Bounds { services: size(config.balancer.max_services), backends: size(config.balancer.max_backends) }
 }
 
+/// What the layer 7 stage of a worker is made with.
+pub(crate) fn stage(config: &Config, seed: u64) -> evenkeel_l7::Config {
+    evenkeel_l7::Config { connections: config.l7.connections, memory: config.l7_memory_of_a_worker(), seed }
+}
+
 /// A seed that nobody can foresee: the standard library draws its keys from the system.
 #[cfg(feature = "dpdk")]
 pub(crate) fn random_seed() -> u64 {

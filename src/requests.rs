@@ -1,5 +1,6 @@
 //! From a command to the request that it stands for.
 
+use evenkeel_config::{Mode, Respond};
 use evenkeel_control::protocol::{BackendSpec, Request};
 
 use crate::cli::{Ask, Backend, BackendName, Flow, Service, ServiceAdd};
@@ -24,13 +25,15 @@ fn service(service: &Service) -> Request {
     match service {
         Service::List => Request::ServiceList {},
         Service::Show { name } => Request::ServiceShow { service: name.clone() },
-        Service::Add(ServiceAdd { name, vip, protocol, mode, maglev_table, backends }) => {
+        Service::Add(ServiceAdd { name, vip, protocol, mode, maglev_table, status, body, backends }) => {
+            let answer = || Respond { status: *status, body: body.clone(), ..Respond::default() };
             Request::ServiceAdd {
                 service: name.clone(),
                 vip: *vip,
                 protocol: *protocol,
                 mode: *mode,
                 maglev_table: *maglev_table,
+                respond: (*mode == Mode::L7).then(answer),
                 backends: backends
                     .iter()
                     .map(|&address| BackendSpec { address, weight: None, state: None })

@@ -157,8 +157,8 @@ fn new_flow(new: &NewFlowReport) -> String {
     let flow = format!("no flow of {protocol} from {client} to {vip} ({service})");
     match (&new.backend, &new.drop) {
         (Some(backend), _) => format!("{flow}; a new one would go to {backend}, by worker {worker}"),
-        (None, reason) => {
-            let reason = reason.as_deref().unwrap_or("unknown");
+        (None, None) => format!("{flow}; a new connection would end at layer 7 of worker {worker}"),
+        (None, Some(reason)) => {
             format!("{flow}; the first packet of a new one would be dropped by worker {worker}: {reason}")
         }
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// Who may see whom. Dependencies point down only; `bench` stands beside the house and sees all of it.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("evenkeel", &["evenkeel-config", "evenkeel-control", "evenkeel-datapath"]),
+    ("evenkeel", &["evenkeel-config", "evenkeel-control", "evenkeel-datapath", "evenkeel-l7"]),
     ("evenkeel-control", &["evenkeel-config", "evenkeel-datapath", "evenkeel-l7"]),
     ("evenkeel-l7", &["evenkeel-datapath", "evenkeel-tcp"]),
     ("evenkeel-datapath", &["dpdk-sys"]),

@@ -4,6 +4,7 @@
 //! at a `Config` only, so the same checks serve a file and a change over the control socket.
 
 mod balancer;
+mod l7;
 mod ports;
 mod reach;
 mod services;
@@ -22,6 +23,7 @@ impl Config {
     pub fn check(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         balancer::check(self, &mut findings);
+        l7::check_memory(self, &mut findings);
         ports::check(self, &mut findings);
         services::check(self, &mut findings);
         findings

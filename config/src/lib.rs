@@ -20,6 +20,7 @@ pub mod nearest;
 mod parse;
 mod read;
 mod report;
+mod respond;
 pub mod units;
 pub mod words;
 
@@ -27,4 +28,5 @@ pub use finding::Finding;
 pub use load::{Errors, Parsed, Warnings};
 pub use model::*;
 pub use report::{Diagnostic, Severity};
+pub use respond::{Respond, body, body_size, content_type};
 pub use words::{BackendState, Idle, Mode, Protocol, Word};

@@ -57,3 +57,15 @@ pub const SERVICE_NAME: usize = 63;
 pub const MAGLEV_TABLE: RangeInclusive<u64> = 2..=5_000_003;
 /// Weight of a backend.
 pub const WEIGHT: RangeInclusive<u64> = 0..=1_000;
+/// The status of a fixed response: a final one.
+pub const STATUS: RangeInclusive<u64> = 200..=599;
+/// Octets of the media type of a fixed response.
+pub const CONTENT_TYPE_OCTETS: usize = 128;
+/// Octets of the body of a fixed response.
+pub const BODY_OCTETS: usize = 64 << 10;
+/// Octets of the body of a fixed response that is a pattern.
+pub const BODY_SIZE: RangeInclusive<u64> = 0..=64 << 20;
+/// Connections at layer 7 of each worker.
+pub const CONNECTIONS: RangeInclusive<u64> = 1..=1 << 22;
+/// Memory of connections at layer 7, in octets.
+pub const L7_MEMORY: RangeInclusive<u64> = 1 << 20..=1 << 40;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::respond::Respond;
 use crate::units;
 use crate::words::{BackendState, Idle, Mode, Protocol};
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[full_nat]`: what full NAT sends from.
     pub full_nat: FullNat,
+    /// `[l7]`: what connections at layer 7 may take.
+    pub l7: L7,
     /// `[[port]]`, in the order of the file, which is the order of port ids.
     #[serde(rename = "port", skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
@@ -94,6 +97,17 @@ pub struct Dpdk {
     pub pci: bool,
     /// Further arguments to EAL.
     pub args: Vec<String>,
+}
+
+impl Dpdk {
+    /// Octets of the pool's memory for each packet buffer: a buffer of 2,048 with headroom, header and its share of rings.
+    const MBUF_OCTETS: u64 = 2_432;
+
+    /// Octets that the packet buffers take.
+    #[must_use]
+    pub fn pool_octets(&self) -> u64 {
+        u64::from(self.mbufs) * Self::MBUF_OCTETS
+    }
 }
 
 impl Default for Dpdk {
@@ -169,6 +183,32 @@ pub struct FullNat {
     pub local_addresses: Vec<IpAddr>,
     /// Transport ports that full NAT sends from.
     pub ports: PortRange,
+}
+
+/// `[l7]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct L7 {
+    /// Connections of each worker at one time.
+    pub connections: u32,
+    /// Octets of packet buffers and other memory that the connections of all workers hold, which share it evenly; absent: half
+    /// of the packet buffers.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_size")]
+    pub memory: Option<u64>,
+}
+
+impl Default for L7 {
+    fn default() -> Self {
+        Self { connections: 65_536, memory: None }
+    }
+}
+
+impl Config {
+    /// What the connections at layer 7 of one worker may hold, in octets.
+    #[must_use]
+    pub fn l7_memory_of_a_worker(&self) -> u64 {
+        let all = self.l7.memory.unwrap_or_else(|| self.dpdk.pool_octets() / 2);
+        all / (self.balancer.workers.len() as u64).max(1)
+    }
 }
 
 /// Transport ports, both ends included.
@@ -304,6 +344,9 @@ pub struct Service {
     pub mode: Mode,
     /// Slots of its Maglev table; a prime.
     pub maglev_table: u32,
+    /// What requests are answered with, in mode `l7`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub respond: Option<Respond>,
     /// Where its flows go; each address once.
     #[serde(rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<Backend>,
@@ -344,6 +387,10 @@ serialize_as_text!(PortRange Prefix MacAddress);
 
 fn duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&units::duration_text(*duration))
+}
+
+fn some_size<S: Serializer>(octets: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    size(&octets.unwrap_or(0), serializer)
 }
 
 fn size<S: Serializer>(octets: &u64, serializer: S) -> Result<S::Ok, S::Error> {

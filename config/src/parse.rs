@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::limits;
 use crate::model::{
-    Backend, Balancer, Config, Dpdk, FullNat, Limits, MacAddress, Neighbor, Port, Prefix, Route, Service,
+    Backend, Balancer, Config, Dpdk, FullNat, L7, Limits, MacAddress, Neighbor, Port, Prefix, Route, Service,
     Timeouts,
 };
 use crate::read::Fields;
+use crate::respond::{self, Respond};
 use crate::units::{self, Parsed};
 
 /// What stands in for an address that cannot be read.
@@ -22,6 +23,7 @@ pub(crate) fn config(file: &mut Fields<'_, '_>) -> Config {
         timeouts: file.table("timeouts", timeouts),
         limits: file.table("limits", rate_limits),
         full_nat: file.table("full_nat", full_nat),
+        l7: file.table("l7", l7),
         ports: file.tables("port", "port", limits::PORTS, port),
         routes: file.tables("route", "route", limits::ROUTES, route),
         neighbors: file.tables("neighbor", "neighbor", limits::NEIGHBORS, neighbor),
@@ -91,6 +93,14 @@ fn full_nat(fields: &mut Fields<'_, '_>) -> FullNat {
     }
 }
 
+fn l7(fields: &mut Fields<'_, '_>) -> L7 {
+    let default = L7::default();
+    L7 {
+        connections: fields.number("connections", limits::CONNECTIONS).unwrap_or(default.connections),
+        memory: fields.text("memory", l7_memory),
+    }
+}
+
 fn port(fields: &mut Fields<'_, '_>) -> Port {
     fields.require("name", "\"wan\"");
     fields.require("device", "\"0000:03:00.0\"");
@@ -142,7 +152,18 @@ fn service(fields: &mut Fields<'_, '_>) -> Service {
         protocol: fields.word("protocol").unwrap_or_default(),
         mode: fields.word("mode").unwrap_or_default(),
         maglev_table: fields.number("maglev_table", limits::MAGLEV_TABLE).unwrap_or(Service::MAGLEV_TABLE),
+        respond: fields.table_if_there("respond", "service.respond", respond),
         backends: fields.tables("backend", "service.backend", *limits::BACKENDS.end() as usize, backend),
+    }
+}
+
+fn respond(fields: &mut Fields<'_, '_>) -> Respond {
+    let default = Respond::default();
+    Respond {
+        status: fields.number("status", limits::STATUS).unwrap_or(default.status),
+        content_type: fields.text("content_type", respond::content_type).unwrap_or(default.content_type),
+        body: fields.text("body", respond::body),
+        body_size: fields.text("body_size", respond::body_size),
     }
 }
 
@@ -169,6 +190,16 @@ fn within(duration: Duration, range: &RangeInclusive<Duration>) -> Parsed<Durati
     }
     let [least, most] = [range.start(), range.end()].map(|end| units::duration_text(*end));
     Err(format!(r#"expected a duration from "{least}" to "{most}""#))
+}
+
+fn l7_memory(text: &str) -> Parsed<u64> {
+    let octets = units::size(text)?;
+    if limits::L7_MEMORY.contains(&octets) {
+        return Ok(octets);
+    }
+    let [least, most] =
+        [limits::L7_MEMORY.start(), limits::L7_MEMORY.end()].map(|end| units::size_text(*end));
+    Err(format!(r#"expected a size from "{least}" to "{most}""#))
 }
 
 fn memory(text: &str) -> Parsed<u64> {

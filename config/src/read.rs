@@ -165,15 +165,38 @@ impl<'a, 't> Fields<'a, 't> {
         }
     }
 
+    /// The table `[header]`, if it is there.
+    pub(crate) fn table_if_there<T>(
+        &mut self,
+        key: &'static str,
+        header: &str,
+        read: impl FnOnce(&mut Fields<'_, '_>) -> T,
+    ) -> Option<T> {
+        if self.table?.contains_key(key) {
+            return Some(self.titled_table(key, header, read));
+        }
+        self.asked.push(key);
+        None
+    }
+
     /// The table `[key]`; where it is absent, `read` finds an empty one.
     pub(crate) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Fields<'_, '_>) -> T) -> T {
+        self.titled_table(key, key, read)
+    }
+
+    fn titled_table<T>(
+        &mut self,
+        key: &'static str,
+        header: &str,
+        read: impl FnOnce(&mut Fields<'_, '_>) -> T,
+    ) -> T {
         let path = self.path_of(key);
-        let title = format!("[{key}]");
+        let title = format!("[{header}]");
         let table = match self.take(key).map(|value| (value.get_ref(), value.span())) {
             None => None,
             Some((DeValue::Table(table), _)) => Some(table),
             Some((other, place)) => {
-                let refusal = format!("expected one table, `[{key}]`, found {}", kind(other));
+                let refusal = format!("expected one table, `{title}`, found {}", kind(other));
                 self.settle::<()>(key, place, Err(refusal));
                 None
             }

@@ -75,6 +75,8 @@ words! {
         Nat = "nat",
         /// Only the Ethernet addresses are rewritten: the backend carries the VIP and answers the client itself.
         DsrMac = "dsr-mac",
+        /// They do not: connections end in the balancer, which answers requests itself.
+        L7 = "l7",
     }
 }
 

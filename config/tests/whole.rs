@@ -40,6 +40,10 @@ icmp = 1_000
 local_addresses = ["10.0.1.10", "fd00:1::10"]
 ports = "1024-32767"
 
+[l7]
+connections = 1000
+memory = "16M"
+
 [[port]]
 name = "wan"
 device = "0000:03:00.0"
@@ -89,6 +93,21 @@ vip = "[2001:db8::53]:53"
 protocol = "udp"
 mode = "dsr-mac"
 backend = [{ address = "[fd00::3]:53" }]
+
+[[service]]
+name = "hello"
+vip = "192.0.2.12:80"
+protocol = "tcp"
+mode = "l7"
+respond = { status = 503, content_type = "text/html", body = "<p>Sorry\n" }
+
+[[service]]
+name = "load"
+vip = "192.0.2.13:80"
+protocol = "tcp"
+mode = "l7"
+[service.respond]
+body_size = "1M"
 "#;
 
 #[test]
@@ -112,6 +131,10 @@ fn every_key() {
     assert_eq!(config.services[1].protocol, Protocol::Udp);
     assert_eq!(config.services[1].maglev_table, 65_537);
     assert_eq!(config.services[1].backends[0].address.to_string(), "[fd00::3]:53");
+    assert_eq!((config.l7.connections, config.l7_memory_of_a_worker()), (1000, 8 << 20));
+    let respond = config.services[2].respond.as_ref().unwrap();
+    assert_eq!((respond.status, respond.octets()), (503, b"<p>Sorry\n".to_vec()));
+    assert_eq!(config.services[3].respond.as_ref().unwrap().octets().len(), 1 << 20);
 }
 
 #[test]
@@ -151,7 +174,7 @@ fn the_examples_commented_keys_show_the_defaults() {
 fn the_example_has_every_key() {
     let written = toml::to_string(&Config::parse(EVERY_KEY, "evenkeel.toml").unwrap().config).unwrap();
     for key in written.lines().filter_map(|line| line.split_once(" = ").map(|(key, _)| key)) {
-        let shown = |line: &str| line.trim_start_matches('#').starts_with(&format!("{key} = "));
+        let shown = |line: &str| line.trim_start_matches('#').trim_start().starts_with(&format!("{key} = "));
         assert!(EXAMPLE.lines().any(shown), "`{key}` is not in example.toml");
     }
 }

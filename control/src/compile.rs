@@ -18,10 +18,12 @@ use evenkeel_datapath::snapshot::{
     SnapshotParts, Timeouts,
 };
 use evenkeel_datapath::steering::Steering;
+use evenkeel_l7::{Action, Services};
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 use crate::desired::{self, DesiredState, Id};
+use crate::pages::Pages;
 use crate::slots::Slots;
 use crate::words;
 
@@ -33,9 +35,12 @@ pub(crate) struct Fixed {
     local: LocalAddresses,
 }
 
-/// The Maglev table of each service, with what it was built from.
+/// What was built for each service, with what it was built from.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tables(HashMap<Id, Table>);
+pub(crate) struct Tables {
+    maglev: HashMap<Id, Table>,
+    pages: Pages,
+}
 
 #[derive(Clone, Debug)]
 struct Table {
@@ -47,7 +52,7 @@ struct Table {
 impl Tables {
     /// The table of a service, and its size.
     pub(crate) fn of(&self, service: Id) -> Option<&Arc<Maglev>> {
-        self.0.get(&service).map(|table| &table.maglev)
+        self.maglev.get(&service).map(|table| &table.maglev)
     }
 }
 
@@ -94,6 +99,7 @@ pub(crate) fn compile(
         ..SnapshotParts::default()
     };
     let mut kept = Tables::default();
+    let mut at_layer_7 = Services::default();
     for service in &desired.services {
         let Some(slot) = slots.of(service.id) else { continue };
         let candidates = candidates(service, slots, fib);
@@ -104,7 +110,11 @@ pub(crate) fn compile(
             mode: words::mode(service.mode),
             maglev: Arc::clone(&table.maglev),
         };
-        kept.0.insert(service.id, table);
+        kept.maglev.insert(service.id, table);
+        if let Some(page) = kept.pages.of(service, &tables.pages) {
+            let (slot, action) = (ServiceSlot(slot), Action::Respond(page));
+            at_layer_7.0.push(evenkeel_l7::Service { slot, vip: service.vip.into(), action });
+        }
         snapshot.vips.insert((entry.vip, entry.protocol), ServiceSlot(slot));
         snapshot.vip_addresses.insert(entry.vip.addr);
         for backend in &service.backends {
@@ -124,6 +134,8 @@ pub(crate) fn compile(
         snapshot.services[usize::from(slot)] = Some(entry);
     }
     keep_what_leaves(&mut snapshot, slots, fib);
+    kept.pages.retire(&tables.pages);
+    snapshot.l7 = at_layer_7.sealed();
     (snapshot.into(), kept)
 }
 
@@ -171,7 +183,7 @@ fn candidates(service: &desired::Service, slots: &Slots, fib: &Fib) -> Vec<Candi
 
 fn table(tables: &Tables, service: &desired::Service, candidates: Vec<Candidate>) -> Table {
     let size = service.maglev_table;
-    match tables.0.get(&service.id) {
+    match tables.maglev.get(&service.id) {
         Some(table) if table.size == size && table.candidates == candidates => table.clone(),
         _ => Table { size, maglev: Arc::new(Maglev::build(size, &candidates)), candidates },
     }

@@ -154,11 +154,16 @@ impl Control {
         let desired = &self.desired;
         let mut report = None;
         let wanted = match request {
-            Request::ServiceAdd { service, vip, protocol, mode, maglev_table, backends } => {
-                let maglev_table = maglev_table.unwrap_or(FileService::MAGLEV_TABLE);
-                let (name, backends) = (service.clone(), backends.clone());
-                let wanted =
-                    NewService { name, vip: *vip, protocol: *protocol, mode: *mode, maglev_table, backends };
+            Request::ServiceAdd { service, vip, protocol, mode, maglev_table, respond, backends } => {
+                let wanted = NewService {
+                    name: service.clone(),
+                    vip: *vip,
+                    protocol: *protocol,
+                    mode: *mode,
+                    maglev_table: maglev_table.unwrap_or(FileService::MAGLEV_TABLE),
+                    respond: respond.clone(),
+                    backends: backends.clone(),
+                };
                 desired.with_service(wanted, now)?
             }
             Request::ServiceRemove { service } => desired.without_service(service)?,

@@ -44,6 +44,7 @@ pub(crate) struct Service {
     pub(crate) protocol: Protocol,
     pub(crate) mode: Mode,
     pub(crate) maglev_table: u32,
+    pub(crate) respond: Option<config::Respond>,
     /// In the order in which they were added.
     pub(crate) backends: Vec<Backend>,
 }
@@ -250,8 +251,9 @@ impl DesiredState {
 
     fn push_service(&mut self, wanted: NewService, now: Time) {
         let id = self.new_id();
-        let NewService { name, vip, protocol, mode, maglev_table, backends } = wanted;
-        self.services.push(Service { id, name, vip, protocol, mode, maglev_table, backends: Vec::new() });
+        let NewService { name, vip, protocol, mode, maglev_table, respond, backends } = wanted;
+        let service = Service { id, name, vip, protocol, mode, maglev_table, respond, backends: Vec::new() };
+        self.services.push(service);
         for backend in &backends {
             self.push_backend(self.services.len() - 1, backend, now);
         }
@@ -284,11 +286,12 @@ pub(crate) struct NewService {
     pub(crate) protocol: Protocol,
     pub(crate) mode: Mode,
     pub(crate) maglev_table: u32,
+    pub(crate) respond: Option<config::Respond>,
     pub(crate) backends: Vec<BackendSpec>,
 }
 
 fn from_file(service: &config::Service) -> NewService {
-    let config::Service { name, vip, protocol, mode, maglev_table, backends } = service;
+    let config::Service { name, vip, protocol, mode, maglev_table, respond, backends } = service;
     let spec = |backend: &config::Backend| BackendSpec {
         address: backend.address,
         weight: Some(backend.weight),
@@ -300,6 +303,7 @@ fn from_file(service: &config::Service) -> NewService {
         protocol: *protocol,
         mode: *mode,
         maglev_table: *maglev_table,
+        respond: respond.clone(),
         backends: backends.iter().map(spec).collect(),
     }
 }

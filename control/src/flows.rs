@@ -204,7 +204,7 @@ fn new_flow_report(
         protocol: words::protocol_word(key.protocol),
         client: key.source.into(),
         vip: key.destination.into(),
-        backend: backend.ok().and_then(endpoint),
+        backend: backend.ok().flatten().and_then(endpoint),
         drop: backend.err().map(|reason| reason.name().to_owned()),
     })
 }

@@ -15,6 +15,7 @@ mod fleet;
 mod flows;
 pub mod netlink;
 pub mod next_hops;
+mod pages;
 pub mod protocol;
 mod server;
 mod setup;

@@ -23,6 +23,7 @@ pub(crate) const fn mode(word: config::Mode) -> Mode {
         config::Mode::FullNat => Mode::FullNat,
         config::Mode::Nat => Mode::Nat,
         config::Mode::DsrMac => Mode::DsrMac,
+        config::Mode::L7 => Mode::L7,
     }
 }
 

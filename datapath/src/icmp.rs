@@ -176,7 +176,7 @@ pub fn generate_error<P: Packet>(packet: &mut P, parsed: &Parsed, error: IcmpErr
     write_link_header(bytes, link_source, link_destination, parsed.v6);
     let Some(ip) = bytes.get_mut(ethernet::LEN..) else { return false };
     let destination = parsed.key.source.addr;
-    write_ip_header(ip, parsed.v6, &source, &destination, protocol, icmp::LEN + quote);
+    write_ip_header(ip, parsed.v6, &source, &destination, protocol, icmp::LEN + quote, 0);
     let Some(message) = ip.get_mut(l3_len..) else { return false };
     if let Some(header) = message.first_chunk_mut::<{ icmp::LEN }>() {
         *header = error.header(parsed.v6);

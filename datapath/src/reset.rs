@@ -99,7 +99,7 @@ impl Reset {
         write_link_header(bytes, self.link_destination, self.link_source, self.v6);
         let (source, destination) = (self.key.source, self.key.destination);
         let Some(ip) = bytes.get_mut(ethernet::LEN..) else { return false };
-        write_ip_header(ip, self.v6, &source.addr, &destination.addr, self.key.protocol as u8, tcp::LEN);
+        write_ip_header(ip, self.v6, &source.addr, &destination.addr, self.key.protocol as u8, tcp::LEN, 0);
         let Some(segment) = ip.get_mut(l3_len..).and_then(|rest| rest.first_chunk_mut::<{ tcp::LEN }>())
         else {
             return false;

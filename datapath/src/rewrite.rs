@@ -249,21 +249,22 @@ fn pseudo_header(parsed: &Parsed, to: &FlowKey) -> Sum {
     Sum::ZERO.pseudo_header(&source, &destination, parsed.key.protocol as u8, u32::from(parsed.l4_length()))
 }
 
-/// Writes an IP header without options in front of `length` octets of payload.
-pub(crate) fn write_ip_header(
+/// Writes an IP header without options in front of `length` octets of payload; `ecn` is its ECN field (RFC 3168, section 5).
+pub fn write_ip_header(
     bytes: &mut [u8],
     v6: bool,
     source: &crate::key::Addr,
     destination: &crate::key::Addr,
     protocol: u8,
     length: usize,
+    ecn: u8,
 ) {
     const HOPS: u8 = 64;
     let payload = (length as u16).to_be_bytes();
     if v6 {
         let Some(ip) = bytes.first_chunk_mut::<{ ipv6::LEN }>() else { return };
         *ip = [0; ipv6::LEN];
-        ip[0] = 0x60;
+        (ip[0], ip[1]) = (0x60, ecn << 4);
         ip[ipv6::PAYLOAD_LENGTH..ipv6::NEXT_HEADER].copy_from_slice(&payload);
         ip[ipv6::NEXT_HEADER] = protocol;
         ip[ipv6::HOP_LIMIT] = HOPS;
@@ -273,7 +274,7 @@ pub(crate) fn write_ip_header(
         let Some(ip) = bytes.first_chunk_mut::<{ ipv4::LEN }>() else { return };
         let total = ((ipv4::LEN + length) as u16).to_be_bytes();
         *ip = [0; ipv4::LEN];
-        ip[0] = 0x45;
+        (ip[0], ip[1]) = (0x45, ecn);
         ip[ipv4::TOTAL_LENGTH..ipv4::TOTAL_LENGTH + 2].copy_from_slice(&total);
         ip[ipv4::FRAGMENT] = 0x40; // don't fragment
         ip[ipv4::TTL] = HOPS;
@@ -286,7 +287,7 @@ pub(crate) fn write_ip_header(
 }
 
 /// Writes an Ethernet header with the type of the IP version.
-pub(crate) fn write_link_header(bytes: &mut [u8], destination: MacAddress, source: MacAddress, v6: bool) {
+pub fn write_link_header(bytes: &mut [u8], destination: MacAddress, source: MacAddress, v6: bool) {
     set_link_addresses(bytes, destination, source);
     if let Some(kind) = bytes.get_mut(12..ethernet::LEN) {
         kind.copy_from_slice(if v6 { &ethernet::IPV6 } else { &ethernet::IPV4 });

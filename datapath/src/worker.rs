@@ -180,9 +180,15 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>, S: Stage<A>> Worker<Q, A, S> {
         self.stage.publish();
     }
 
+    /// When a turn is wanted even if nothing arrives until then, for the sake of the stage.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.stage.deadline()
+    }
+
     /// Sleeps for a little while, or until the stage wants to work.
     fn sleep(&self) {
-        let until = self.stage.deadline().map_or(u64::MAX, |deadline| deadline.nanos_since(machine::now()));
+        let until = self.deadline().map_or(u64::MAX, |deadline| deadline.nanos_since(machine::now()));
         let duration = SLEEP.min(Duration::from_nanos(until));
         if !duration.is_zero() {
             std::thread::sleep(duration);

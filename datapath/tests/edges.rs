@@ -118,7 +118,7 @@ fn a_new_flow_goes_where_it_was_said_to_go() {
             let config = PipelineConfig { worker: new.worker, flows: 4, bounds: BOUNDS, seed: 7 };
             rig.pipeline = Pipeline::new(&config).unwrap();
             let syn = rig.to_backend(&Frame::tcp(&client, VIP, SYN));
-            let backend = new.backend.unwrap().slot;
+            let backend = new.backend.unwrap().unwrap().slot;
             assert_eq!(syn.link_destination, mac(backend as u8 + 1), "{mode:?} {client}");
             *seen.entry((new.worker, backend)).or_insert(0) += 1;
         }

@@ -1,13 +1,32 @@
-//! The layer 7 proxy stage: it takes flows by verdict from `datapath` and answers with packets and a deadline.
+//! The layer 7 stage of a worker: clients' connections end here, and what is asked over them is answered.
 //!
-//! Nothing is served at layer 7 yet. The crate stands where the dependency rule wants it
-//! (`l7` sees `datapath` and `l7/tcp`; neither sees `l7`), so that the rule is tested from the first commit.
+//! Start at [`L7`], which a worker drives as its [`Stage`](evenkeel_datapath::stage::Stage): packets come in by the datapath's
+//! verdict and become segments of a [`Stack`](evenkeel_tcp::Stack); what the stack sends becomes packets. On the stack runs an
+//! [`Application`]: the [`Responder`], which answers requests with fixed [`Page`]s. The control thread says by a list of
+//! [`Services`] in the snapshot what is served.
+//!
+//! Invariants:
+//! - all of it is sans-IO: time, packets and randomness are arguments, so that a test drives workers, links and clients in virtual
+//!   time under one seed;
+//! - one turn does a bounded amount of work, and connections hold a bounded amount of memory, packet buffers counted by true size;
+//! - what was received stays in the packet that it came in until it is read; what is sent is referred to until it is acknowledged.
 #![forbid(unsafe_code)]
 
+mod application;
 pub mod balance;
 pub mod http;
+mod octets;
+mod page;
 pub mod proxy_protocol;
+mod responder;
 pub mod route;
+mod service;
+mod stage;
 pub mod tls;
 
-pub use evenkeel_tcp::SequenceNumber;
+pub use application::{Application, Work};
+pub use octets::Octets;
+pub use page::Page;
+pub use responder::Responder;
+pub use service::{Action, Listener, Service, Services};
+pub use stage::{Config, L7};

@@ -17,9 +17,10 @@ use evenkeel_datapath::port::{MemoryQueue, PortCapabilities};
 use evenkeel_datapath::snapshot::{ChecksumOffload, MacAddress, PortId, Snapshot, WorkerId};
 use evenkeel_datapath::time::Time;
 use evenkeel_datapath::worker::{Handle, Links, Worker};
+use evenkeel_l7::{L7, Responder};
 
 use crate::exit::Failure;
-use crate::handles::{bounds, handle};
+use crate::handles::{bounds, handle, stage};
 
 /// Packets for a twin that wait to be counted: more than one turn makes.
 const TO_KERNEL: usize = 256;
@@ -36,7 +37,7 @@ const TURNS_TO_ANSWER: usize = 4_096;
 /// See the module.
 pub(crate) struct Balancer {
     control: Control,
-    worker: Worker<MemoryQueue<HeapPacket>, HeapPool>,
+    worker: Worker<MemoryQueue<HeapPacket>, HeapPool, L7<HeapPacket, Responder>>,
     handle: Handle,
     to_kernel: Vec<Arc<ArrayQueue<HeapPacket>>>,
     links: Vec<Link>,
@@ -67,7 +68,9 @@ impl Balancer {
         let links = Links { inboxes: Vec::new(), to_kernel: rings, from_kernel: Vec::new() };
         let queues = config.ports.iter().map(|_| MemoryQueue::default()).collect();
         let snapshot = Arc::new(Snapshot::default());
-        let worker = Worker::new(handle.clone(), pipeline, queues, HeapPool, links, snapshot);
+        let stage = L7::new(stage(&config, seed));
+        let worker =
+            Worker::new(handle.clone(), pipeline, queues, HeapPool, links, snapshot).with_stage(stage, now);
 
         let macs = ports.iter().map(|port| port.mac).collect();
         let links = Link::all(&config, &ports);

@@ -13,13 +13,15 @@ use crossbeam::queue::ArrayQueue;
 use evenkeel_config::Config;
 use evenkeel_datapath::command::Command;
 use evenkeel_datapath::dpdk::{DpdkQueue, Eal, Mbuf, MbufPool, register_thread};
+use evenkeel_datapath::machine;
 use evenkeel_datapath::pipeline::{Pipeline, PipelineConfig};
 use evenkeel_datapath::snapshot::{Snapshot, WorkerId};
 use evenkeel_datapath::twin::TwinRings;
 use evenkeel_datapath::worker::{Handle, Idle, Links, Worker};
+use evenkeel_l7::{L7, Responder};
 
 use crate::exit::Failure;
-use crate::handles::{bounds, handle, random_seed};
+use crate::handles::{bounds, handle, random_seed, stage};
 
 /// Packets that wait to be taken over by another worker, at most.
 const HANDED_OVER: usize = 4096;
@@ -65,10 +67,13 @@ impl Workers {
         for part in parts {
             let (eal, begun, handle) = (eal.clone(), begun.clone(), part.handle.clone());
             let pipeline = PipelineConfig { worker: handle.id, ..pipeline };
+            // Never the configured one: who knows it would know the sequence numbers of connections.
+            let stage = stage(config, random_seed());
             let name = format!("worker-{}", handle.id.0);
             workers.handles.push(handle);
-            let thread =
-                Builder::new().name(name.clone()).spawn(move || thread(&eal, part, &pipeline, idle, begun));
+            let thread = Builder::new()
+                .name(name.clone())
+                .spawn(move || thread(&eal, part, &pipeline, stage, idle, begun));
             match thread {
                 Ok(thread) => workers.threads.push(thread),
                 Err(error) => {
@@ -114,6 +119,7 @@ fn thread(
     eal: &Eal,
     part: Part,
     pipeline: &PipelineConfig,
+    stage: evenkeel_l7::Config,
     idle: Idle,
     begun: mpsc::Sender<Result<(), Failure>>,
 ) {
@@ -138,6 +144,7 @@ fn thread(
     };
     let commands = Arc::clone(&handle.commands);
     let worker = Worker::new(handle, pipeline, queues, pool, links, Arc::new(Snapshot::default()));
+    let worker = worker.with_stage(L7::<Mbuf, Responder>::new(stage), machine::now());
     let _ = begun.send(Ok(()));
     drop(begun);
     // The first command is the first snapshot, or to stop: no packet that waits is dropped for want of one.

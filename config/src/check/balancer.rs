@@ -5,8 +5,6 @@ use crate::finding::Finding;
 use crate::model::Config;
 use crate::units;
 
-/// Octets of the pool's memory for each packet buffer: a buffer of 2,048 with headroom, header and its share of rings.
-const MBUF_OCTETS: u64 = 2_432;
 /// Octets that EAL takes for itself.
 const EAL_OCTETS: u64 = 12 << 20;
 
@@ -85,7 +83,7 @@ fn bounds(config: &Config, findings: &mut Vec<Finding>) {
 
 fn dpdk(config: &Config, findings: &mut Vec<Finding>) {
     let dpdk = &config.dpdk;
-    let needed = u64::from(dpdk.mbufs) * MBUF_OCTETS + EAL_OCTETS;
+    let needed = dpdk.pool_octets() + EAL_OCTETS;
     if needed > dpdk.memory {
         let needed = units::size_text(needed.next_multiple_of(1 << 20));
         findings.push(

@@ -50,6 +50,7 @@ pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
         context.vip(&path, service, findings);
         full_nat(config, &path, service, findings);
         maglev(&path, service, findings);
+        super::l7::check(&path, service, findings);
         some_backend(&path, service, findings);
         let addresses = service.backends.iter().enumerate();
         refuse_duplicates(
@@ -218,6 +219,7 @@ fn is_prime(number: u32) -> bool {
 fn some_backend(path: &str, service: &Service, findings: &mut Vec<Finding>) {
     let picked = |backend: &&Backend| backend.weight > 0 && backend.state == BackendState::Active;
     let message = match service.backends.as_slice() {
+        _ if service.mode == Mode::L7 => return,
         [] => "has no backends",
         backends if !backends.iter().any(|backend| picked(&backend)) => {
             "has no active backend with a weight above 0"

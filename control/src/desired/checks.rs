@@ -82,6 +82,7 @@ impl DesiredState {
             protocol: service.protocol,
             mode: service.mode,
             maglev_table: service.maglev_table,
+            respond: service.respond.clone(),
             backends: service.backends.iter().map(backend).collect(),
         };
         let fixed = self.config.as_ref();

@@ -46,7 +46,7 @@ fn same_service(old: &Service, wanted: &config::Service) -> bool {
 fn take_over(old: &Service, service: &mut Service, report: &mut ReloadReport) {
     let name = |backend: &Backend| format!("{} {}", old.name, backend.address);
     service.id = old.id;
-    let mut changed = service.maglev_table != old.maglev_table;
+    let mut changed = (service.maglev_table, &service.respond) != (old.maglev_table, &old.respond);
     for backend in &mut service.backends {
         match old.backends.iter().find(|known| known.address == backend.address) {
             None => {
@@ -87,6 +87,7 @@ fn refuse_fixed(old: &Config, new: &Config) -> Result<(), Refusal> {
         timeouts: _,
         limits: _,
         full_nat,
+        l7,
         ports,
         routes: _,
         neighbors: _,
@@ -112,6 +113,7 @@ fn refuse_fixed(old: &Config, new: &Config) -> Result<(), Refusal> {
         ("dpdk", *dpdk != old.dpdk),
         ("full_nat.local_addresses", locals),
         ("full_nat.ports", *local_ports != old.full_nat.ports),
+        ("l7", *l7 != old.l7),
         ("port", *ports != old.ports),
     ];
     let differing: Vec<&str> = fixed.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use evenkeel_config::nearest::nearest;
-use evenkeel_config::{BackendState, Mode, Protocol, Word, units};
+use evenkeel_config::units::Parsed;
+use evenkeel_config::{BackendState, Mode, Protocol, Respond, Word, limits, units};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -123,6 +124,14 @@ impl Object {
                 Refusal::new(RefusalKind::MissingField, message).field(path)
             }),
         }
+    }
+
+    /// Reads a string that `parse` understands, if there is one.
+    fn parsed<T>(&mut self, name: &str, parse: fn(&str) -> Parsed<T>) -> Result<Option<T>, Refusal> {
+        let Some(text) = self.field::<Option<String>>(name)? else { return Ok(None) };
+        let path = format!("{}{name}", self.path);
+        let refuse = |problem| Refusal::new(RefusalKind::BadValue, format!("{path:?}: {problem}"));
+        parse(&text).map(Some).map_err(|problem| refuse(problem).field(path.clone()))
     }
 
     /// What to say of a request without a command.
@@ -291,6 +300,35 @@ impl Field for BackendSpec {
     }
 }
 
+impl Field for Respond {
+    const EXPECTED: &'static str = "an object with status, content_type and body or body_size";
+
+    fn from_json(value: Value, path: &str) -> Result<Self, Refusal> {
+        let Value::Object(fields) = value else {
+            return Err(Refusal::wrong_type(path, Self::EXPECTED, &value));
+        };
+        let mut object = Object::of(format!("{path}."), fields.into_iter().collect())?;
+        object.only(&["status", "content_type", "body", "body_size"])?;
+        let default = Self::default();
+        let status = object.field::<Option<u32>>("status")?.map(|status| match u16::try_from(status) {
+            Ok(code) if limits::STATUS.contains(&u64::from(code)) => Ok(code),
+            _ => {
+                let (least, most) = (limits::STATUS.start(), limits::STATUS.end());
+                let message = format!("a status is {least} to {most}, and not {status}");
+                Err(Refusal::new(RefusalKind::BadValue, message).field(format!("{path}.status")))
+            }
+        });
+        Ok(Self {
+            status: status.transpose()?.unwrap_or(default.status),
+            content_type: object
+                .parsed("content_type", evenkeel_config::content_type)?
+                .unwrap_or(default.content_type),
+            body: object.parsed("body", evenkeel_config::body)?,
+            body_size: object.parsed("body_size", evenkeel_config::body_size)?,
+        })
+    }
+}
+
 macro_rules! word_fields {
     ($($type:ty: $expected:literal)+) => {$(
         impl Field for $type {
@@ -311,6 +349,6 @@ macro_rules! word_fields {
 
 word_fields! {
     Protocol: "\"tcp\" or \"udp\""
-    Mode: "\"full-nat\", \"nat\" or \"dsr-mac\""
+    Mode: "\"full-nat\", \"nat\", \"dsr-mac\" or \"l7\""
     BackendState: "\"active\", \"draining\" or \"down\""
 }

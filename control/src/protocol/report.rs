@@ -198,7 +198,7 @@ pub struct NewFlowReport {
     pub client: SocketAddr,
     /// Where the client would send to.
     pub vip: SocketAddr,
-    /// The backend that Maglev picks; absent if the first packet would be dropped.
+    /// The backend that Maglev picks; absent if the first packet would be dropped, or the service is at layer 7.
     pub backend: Option<SocketAddr>,
     /// The reason for which it would be dropped, if it would.
     pub drop: Option<String>,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use evenkeel_config::nearest::nearest;
-use evenkeel_config::{Mode, Protocol};
+use evenkeel_config::{Mode, Protocol, Respond};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -82,6 +82,8 @@ commands! {
         mode: Mode,
         /// Slots of its Maglev table, a prime; 65,537 when absent.
         maglev_table: Option<u32>,
+        /// What requests are answered with, in mode `l7` alone.
+        respond: Option<Respond>,
         /// Its backends at first; none when absent.
         backends: Vec<BackendSpec>,
     }

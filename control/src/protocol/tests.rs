@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use evenkeel_config::{BackendState, Mode, Protocol};
+use evenkeel_config::{BackendState, Mode, Protocol, Respond};
+use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
@@ -183,6 +184,12 @@ fn endpoint() -> impl Strategy<Value = std::net::SocketAddr> {
     })
 }
 
+fn respond() -> impl Strategy<Value = Respond> {
+    let size = proptest::option::of(0u64..=64 << 20);
+    (200u16..600, "[!-~]{1,20}", any::<Option<String>>(), size)
+        .prop_map(|(status, content_type, body, body_size)| Respond { status, content_type, body, body_size })
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let state =
         prop_oneof![Just(BackendState::Active), Just(BackendState::Draining), Just(BackendState::Down)];
@@ -201,14 +208,15 @@ fn request() -> impl Strategy<Value = Request> {
         (".*", endpoint(), any::<Option<u32>>(), proptest::option::of(state)).prop_map(
             |(service, backend, weight, state)| Request::BackendAdd { service, backend, weight, state }
         ),
-        (".*", endpoint(), any::<Option<u32>>(), proptest::collection::vec(spec, 0..3)).prop_map(
-            |(service, vip, maglev_table, backends)| Request::ServiceAdd {
+        (".*", endpoint(), any::<Option<u32>>(), proptest::option::of(respond()), vec(spec, 0..3)).prop_map(
+            |(service, vip, maglev_table, respond, backends)| Request::ServiceAdd {
                 service,
                 vip,
                 protocol: Protocol::Udp,
                 mode: Mode::DsrMac,
                 maglev_table,
-                backends
+                respond,
+                backends,
             }
         ),
         (any::<Option<u8>>(), any::<Option<u32>>(), proptest::option::of(endpoint()))
@@ -224,7 +232,7 @@ proptest! {
     }
 
     #[test]
-    fn no_line_panics(line in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn no_line_panics(line in vec(any::<u8>(), 0..300)) {
         let _ = parse_line(&line);
     }
 }

@@ -53,8 +53,8 @@ pub struct NewFlow {
     pub worker: WorkerId,
     /// The service that it would be of.
     pub service: ServiceSlot,
-    /// The backend that it would be assigned to, or why its first packet would be dropped.
-    pub backend: Result<BackendId, DropReason>,
+    /// The backend that it would be assigned to, none if it would end at layer 7, or why its first packet would be dropped.
+    pub backend: Result<Option<BackendId>, DropReason>,
 }
 
 /// Where the flow of a packet with this key would go, if it were opened by `snapshot`; `None` if no service has the
@@ -64,9 +64,10 @@ pub fn new_flow(snapshot: &SnapshotParts, key: &FlowKey) -> Option<NewFlow> {
     let &slot = snapshot.vips.get(&(key.destination, key.protocol))?;
     let service = snapshot.service(slot)?;
     let backend = match pick(snapshot, service, key) {
+        _ if service.mode == Mode::L7 => Ok(None),
         None => Err(DropReason::NoBackend),
         Some((_, backend)) if backend.next_hop.is_none() => Err(DropReason::NoNextHop),
-        Some((id, _)) => Ok(id),
+        Some((id, _)) => Ok(Some(id)),
     };
     let worker = snapshot.steering.owner(snapshot, key, None).unwrap_or_default();
     Some(NewFlow { worker, service: slot, backend })

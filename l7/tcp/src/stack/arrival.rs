@@ -87,6 +87,13 @@ impl<B: Buf> Stack<B> {
         }
     }
 
+    /// Counts a segment whose checksum the caller has found wrong, and that therefore is not to be received.
+    pub fn refuse_checksum(&mut self) {
+        for counter in [Counter::InSegs, Counter::InCsumErrors, Counter::InErrs] {
+            self.shared.counters.count(counter);
+        }
+    }
+
     fn arrive_at_connection(&mut self, index: u32, segment: &Segment, packet: B, ecn: u8) {
         let Some(connection) = self.connections.at_mut(index) else { return };
         if connection.bits.has(Bits::TRACED) {

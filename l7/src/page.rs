@@ -1,0 +1,121 @@
+//! A response that is always the same, written once: heads with and without an announced end, and the body.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+/// See the module. It is shared between workers and connections, and whoever made it frees it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    octets: Box<[u8]>,
+    /// The ends of the head that keeps the connection, of the one that closes it, and of the body.
+    ends: [u32; 3],
+}
+
+impl Page {
+    /// Octets of a body at most.
+    pub const MOST: usize = 64 << 20;
+
+    /// The response with this status, 200 to 599, and the first [`Page::MOST`] octets of `body`, which is of `content_type`.
+    #[must_use]
+    pub fn new(status: u16, content_type: &str, body: &[u8]) -> Self {
+        // RFC 9110, sections 15.3.5 and 15.4.5: these have no content, whatever is said.
+        let has_body = !matches!(status, 204 | 304);
+        let body = if has_body { &body[..body.len().min(Self::MOST)] } else { &[] };
+        let mut octets = Vec::new();
+        let mut ends = [0; 3];
+        for (end, connection) in ends.iter_mut().zip(["", "Connection: close\r\n"]) {
+            let mut head = String::new();
+            // Writing to a string does not fail.
+            let _ = write!(head, "HTTP/1.1 {status} {}\r\n", reason(status));
+            if has_body {
+                let _ = write!(head, "Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
+            }
+            let _ = write!(head, "{connection}\r\n");
+            octets.extend_from_slice(head.as_bytes());
+            *end = octets.len() as u32;
+        }
+        octets.extend_from_slice(body);
+        ends[2] = octets.len() as u32;
+        Self { octets: octets.into_boxed_slice(), ends }
+    }
+
+    /// All octets.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// Where the head lies: one that says that the connection is closed after it, or one that does not.
+    #[must_use]
+    pub const fn head(&self, closes: bool) -> Range<u32> {
+        if closes { self.ends[0]..self.ends[1] } else { 0..self.ends[0] }
+    }
+
+    /// Where the body lies.
+    #[must_use]
+    pub const fn body(&self) -> Range<u32> {
+        self.ends[1]..self.ends[2]
+    }
+}
+
+/// The phrase of a status (RFC 9110, section 15). Nobody should read it, and some do.
+const fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        410 => "Gone",
+        413 => "Content Too Large",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(page: &Page, place: Range<u32>) -> &str {
+        std::str::from_utf8(&page.octets()[place.start as usize..place.end as usize]).expect("text")
+    }
+
+    #[test]
+    fn heads_and_body_lie_side_by_side() {
+        let page = Page::new(404, "text/plain", b"nothing here\n");
+        assert_eq!(
+            text(&page, page.head(false)),
+            "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\n"
+        );
+        assert_eq!(
+            text(&page, page.head(true)),
+            "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 13\r\nConnection: close\r\n\r\n"
+        );
+        assert_eq!(text(&page, page.body()), "nothing here\n");
+    }
+
+    #[test]
+    fn some_statuses_have_no_body() {
+        let page = Page::new(204, "text/plain", b"text");
+        assert_eq!(text(&page, page.head(false)), "HTTP/1.1 204 No Content\r\n\r\n");
+        assert!(page.body().is_empty());
+    }
+}

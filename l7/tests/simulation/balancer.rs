@@ -1,0 +1,154 @@
+//! A balancer of some workers whose wire is memory, as an end of the link.
+
+use std::sync::Arc;
+
+use crossbeam::queue::ArrayQueue;
+use evenkeel_datapath::counters::{Bounds, Published, WorkerCounter};
+use evenkeel_datapath::fib::{Fib, NextHop, Prefix};
+use evenkeel_datapath::key::{Addr, Endpoint, Protocol};
+use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet};
+use evenkeel_datapath::pipeline::{Pipeline, PipelineConfig};
+use evenkeel_datapath::port::MemoryQueue;
+use evenkeel_datapath::snapshot::{
+    MacAddress, Mode, PortId, PortInfo, Service, ServiceSlot, Snapshot, SnapshotParts, WorkerId,
+};
+use evenkeel_datapath::steering::Steering;
+use evenkeel_datapath::time::Time;
+use evenkeel_datapath::worker::{Handle, Links, Worker};
+use evenkeel_l7::{Action, Config, L7, Page, Responder, Services};
+
+use crate::network;
+
+/// Where the page is.
+pub(crate) const VIP: &str = "192.0.2.10:80";
+/// The same in the other family.
+pub(crate) const VIP6: &str = "[2001:db8::10]:80";
+
+const OWN: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
+const GATEWAY: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
+const BOUNDS: Bounds = Bounds { services: 4, backends: 4 };
+
+type TestWorker = Worker<MemoryQueue<HeapPacket>, HeapPool, L7<HeapPacket, Responder>>;
+
+/// See the module.
+pub(crate) struct Balancer {
+    workers: Vec<TestWorker>,
+    /// The worker that the next packet comes to.
+    next: usize,
+    received: u64,
+    sent: u64,
+}
+
+pub(crate) fn snapshot(workers: u8, page: &Arc<Page>) -> Snapshot {
+    let gateway = NextHop { port: PortId(0), mac: GATEWAY, mtu: 1500 };
+    let everywhere = [(Addr::from_v4([0; 4]), 96), (Addr::default(), 0)];
+    let routes = everywhere.map(|(addr, length)| (Prefix::new(addr, length), Some(gateway)));
+    let mut parts = SnapshotParts {
+        generation: 1,
+        fib: Arc::new(Fib::new(routes)),
+        ports: vec![PortInfo { mac: OWN, mtu: 1500, ..PortInfo::default() }],
+        steering: Arc::new(if workers == 1 { Steering::Single } else { Steering::Software { workers } }),
+        ..SnapshotParts::default()
+    };
+    let mut services = Services::default();
+    for (slot, text) in (0..).zip([VIP, VIP6]) {
+        let vip: std::net::SocketAddr = text.parse().unwrap();
+        let slot = ServiceSlot(slot);
+        let end = Endpoint::from(vip);
+        parts.services.push(Some(Service {
+            vip: end,
+            protocol: Protocol::Tcp,
+            mode: Mode::L7,
+            maglev: Arc::default(),
+        }));
+        parts.vips.insert((end, Protocol::Tcp), slot);
+        parts.vip_addresses.insert(end.addr);
+        let action = Action::Respond(Arc::clone(page));
+        services.0.push(evenkeel_l7::Service { slot, vip: vip.into(), action });
+    }
+    parts.l7 = services.sealed();
+    parts.into()
+}
+
+impl Balancer {
+    pub(crate) fn new(count: u8, page: &Arc<Page>, seed: u64) -> Self {
+        let snapshot = Arc::new(snapshot(count, page));
+        let inboxes: Vec<_> = (0..count).map(|_| Arc::new(ArrayQueue::new(1024))).collect();
+        let worker = |id| {
+            let handle = Handle {
+                id: WorkerId(id),
+                core: None,
+                commands: Arc::new(ArrayQueue::new(8)),
+                replies: Arc::new(ArrayQueue::new(8)),
+                published: Arc::new(Published::new(BOUNDS)),
+                generation: Arc::default(),
+            };
+            let config = PipelineConfig { worker: handle.id, flows: 64, bounds: BOUNDS, seed };
+            let links = Links { inboxes: inboxes.clone(), to_kernel: vec![], from_kernel: vec![] };
+            let pipeline = Pipeline::new(&config).unwrap();
+            let queues = vec![MemoryQueue::default()];
+            let config = Config { connections: 64, memory: 1 << 20, seed: seed + u64::from(id) };
+            Worker::new(handle, pipeline, queues, HeapPool, links, Arc::clone(&snapshot))
+                .with_stage(L7::new(config), Time(1_000_000_000))
+        };
+        let workers = (0..count).map(worker).collect();
+        Self { workers, next: 0, received: 0, sent: 0 }
+    }
+
+    fn total(&self, counter: WorkerCounter) -> u64 {
+        self.workers.iter().map(|worker| worker.pipeline().counters.value(counter)).sum()
+    }
+
+    pub(crate) fn handed_over(&self) -> u64 {
+        self.total(WorkerCounter::HandedIn)
+    }
+
+    /// True if no connection has anything to wait for but the end of TIME-WAIT.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.workers.iter().all(|worker| worker.deadline().is_none())
+    }
+
+    /// Invariant 6, and nothing went to anybody else than the stage.
+    pub(crate) fn check_books(&self) {
+        for worker in &self.workers {
+            assert_eq!(worker.pipeline().counters.imbalance(), 0);
+        }
+        assert_eq!(self.total(WorkerCounter::Received), self.received);
+        assert_eq!(self.total(WorkerCounter::Sent), self.sent);
+        assert_eq!(self.total(WorkerCounter::Sent), self.total(WorkerCounter::Originated));
+        assert_eq!(self.total(WorkerCounter::FlowsOpened), 0);
+    }
+}
+
+impl network::Endpoint for Balancer {
+    fn receive(&mut self, _: u64, packet: Vec<u8>) {
+        let kind: [u8; 2] = if packet[0] >> 4 == 6 { [0x86, 0xdd] } else { [8, 0] };
+        let frame = [&OWN.0[..], &GATEWAY.0, &kind, &packet].concat();
+        self.received += 1;
+        self.next = (self.next + 1) % self.workers.len();
+        let queue = self.workers[self.next].queue_mut(PortId(0)).unwrap();
+        queue.incoming.push_back(HeapPacket::new(&frame, PortId(0)));
+    }
+
+    fn transmit(&mut self, now: u64) -> Option<Vec<u8>> {
+        for _ in 0..100 {
+            for worker in &mut self.workers {
+                let queue = worker.queue_mut(PortId(0)).unwrap();
+                if !queue.outgoing.is_empty() {
+                    let packet = queue.outgoing.remove(0);
+                    self.sent += 1;
+                    assert_eq!(packet.bytes()[..12], [GATEWAY.0, OWN.0].concat());
+                    return Some(packet.bytes()[14..].to_vec());
+                }
+            }
+            if !self.workers.iter_mut().fold(false, |moved, worker| worker.turn(Time(now)) | moved) {
+                return None;
+            }
+        }
+        panic!("the workers always have something to do");
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        self.workers.iter().filter_map(Worker::deadline).map(|deadline| deadline.0).min()
+    }
+}
