@@ -116,6 +116,11 @@ impl Lab {
         command
     }
 
+    /// The namespace of a place, as a file.
+    pub(crate) fn namespace(&self, place: &str) -> PathBuf {
+        PathBuf::from(format!("/run/netns/ek-{}-{place}", self.name))
+    }
+
     /// The program as a client of the running balancer.
     pub(crate) fn evenkeel(&self, arguments: &[&str]) -> Output {
         Command::new(program())

@@ -21,5 +21,9 @@ mod changes;
 mod control;
 mod forwarding;
 mod lab;
+mod layer7;
 mod life;
+#[path = "../../l7/tcp/tests/network/mod.rs"]
 mod network;
+mod relay;
+mod router;
