@@ -73,8 +73,7 @@ impl Cubic {
                 self.threshold = self.window;
                 self.phase = Phase::Between;
             } else if event.limited {
-                self.window =
-                    self.window.saturating_add(hystart.growth(event.octets, event.mss, event.paced));
+                self.window = self.window.saturating_add(hystart.growth(event.octets));
             }
         } else if event.limited {
             let room = self.threshold - self.window;
@@ -222,7 +221,6 @@ mod tests {
             rtt: None,
             smoothed: 100_000,
             limited: true,
-            paced: false,
             rate: None,
         }
     }

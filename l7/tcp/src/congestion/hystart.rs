@@ -1,50 +1,79 @@
 //! HyStart++ (RFC 9406): slow start ends before the queue overflows, when round trips grow longer.
+//!
+//! The RFC looks at the least round trip of a whole round, which stays what it is as long as the queue drains between one
+//! window's segments and the next one's. Where the queue is shorter than the path, it overflows before that: so the segments at
+//! the end of a window count, too, once they have waited for a quarter of a round trip behind the others. (The kernel's HyStart
+//! sees the same in how far apart acknowledgements come.)
 
 use crate::SequenceNumber;
 use crate::recovery::Micros;
 
 /// `MIN_RTT_THRESH` and `MAX_RTT_THRESH` (RFC 9406, section 4.3).
 const THRESHOLDS: (Micros, Micros) = (4_000, 16_000);
-/// `MIN_RTT_DIVISOR`.
+/// `MIN_RTT_DIVISOR`, for the first segments of a window.
 const DIVISOR: Micros = 8;
-/// `N_RTT_SAMPLE`.
+/// The same for all others.
+const DIVISOR_BEHIND: Micros = 4;
+/// `N_RTT_SAMPLE`: the least of so many in a row is no jitter.
 const SAMPLES: u8 = 8;
 /// `CSS_GROWTH_DIVISOR`.
 const SLOWER: u32 = 4;
 /// `CSS_ROUNDS`.
 const ROUNDS: u8 = 5;
-/// `L`, without pacing.
-const BURST: u32 = 8;
 
-/// The first slow start of a connection. 24 octets.
+/// The first slow start of a connection. 20 octets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HyStart {
-    /// `lastRoundMinRTT`; `Micros::MAX` for infinity, as in the RFC.
-    last: Micros,
+    /// The least round trip of earlier rounds; `Micros::MAX` for infinity, as in the RFC.
+    base: Micros,
     /// `currentRoundMinRTT`.
     current: Micros,
-    /// `cssBaselineMinRtt`; zero outside Conservative Slow Start.
-    baseline: Micros,
+    /// The least of the last samples, of which there will be eight.
+    least: Micros,
     /// `windowEnd`.
     round_end: SequenceNumber,
-    /// `rttSampleCount`, as far as it matters.
+    /// Samples of `least`.
     samples: u8,
     /// Rounds begun in Conservative Slow Start.
     rounds: u8,
-    /// A round has begun.
-    measuring: bool,
+    pace: Pace,
+    /// Which samples these are.
+    place: Place,
+}
+
+/// How fast the window grows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pace {
+    /// No round has begun.
+    Fresh,
+    /// It doubles.
+    Doubles,
+    /// Conservative Slow Start.
+    Conservative,
+}
+
+/// What has been seen of a round.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// Nothing yet.
+    Start,
+    /// Its first segments, which were not slow.
+    Behind,
+    /// Slow ones.
+    Slow,
 }
 
 impl Default for HyStart {
     fn default() -> Self {
         Self {
-            last: Micros::MAX,
+            base: Micros::MAX,
             current: Micros::MAX,
-            baseline: 0,
+            least: Micros::MAX,
             round_end: SequenceNumber(0),
             samples: 0,
             rounds: 0,
-            measuring: false,
+            pace: Pace::Fresh,
+            place: Place::Start,
         }
     }
 }
@@ -53,52 +82,63 @@ impl HyStart {
     /// An acknowledgement of everything before `una`; `next` is SND.NXT. True when slow start is over.
     #[inline]
     pub fn on_ack(&mut self, una: SequenceNumber, next: SequenceNumber, rtt: Option<Micros>) -> bool {
-        let mut over = false;
-        if !self.measuring || una.reaches(self.round_end) {
-            (self.last, self.current) = (self.current, Micros::MAX);
-            (self.samples, self.round_end, self.measuring) = (0, next, true);
-            if self.baseline != 0 {
-                self.rounds += 1;
-                over = self.rounds >= ROUNDS;
-            }
-        }
+        let over = (self.pace == Pace::Fresh || una.reaches(self.round_end)) && self.begin_round(next);
         if let Some(rtt) = rtt {
-            self.current = self.current.min(rtt.max(1));
-            self.samples = self.samples.saturating_add(1);
-            self.judge();
+            self.least = self.least.min(rtt.max(1));
+            self.samples += 1;
+            if self.samples == SAMPLES {
+                self.judge();
+            }
         }
         over
     }
 
-    /// Section 4.2: enters or leaves Conservative Slow Start.
-    fn judge(&mut self) {
-        if self.samples < SAMPLES {
-            return;
+    /// Section 4.2. True when slow start is over.
+    fn begin_round(&mut self, next: SequenceNumber) -> bool {
+        self.base = self.base.min(self.current);
+        self.current = Micros::MAX;
+        (self.least, self.samples, self.round_end) = (Micros::MAX, 0, next);
+        let was_slow = self.place == Place::Slow;
+        self.place = Place::Start;
+        if self.pace == Pace::Conservative && was_slow {
+            self.rounds += 1;
+            return self.rounds >= ROUNDS;
         }
-        if self.baseline != 0 {
-            if self.current < self.baseline {
-                self.baseline = 0; // the growth was not one of the queue
+        // Or it never was the queue that made them slow.
+        self.pace = Pace::Doubles;
+        false
+    }
+
+    /// Eight samples more: enters Conservative Slow Start if they are slow.
+    fn judge(&mut self) {
+        let least = core::mem::replace(&mut self.least, Micros::MAX);
+        self.samples = 0;
+        self.current = self.current.min(least);
+        let divisor = if self.place == Place::Start { DIVISOR } else { DIVISOR_BEHIND };
+        let threshold = (self.base / divisor).max(THRESHOLDS.0);
+        let threshold = if self.place == Place::Start { threshold.min(THRESHOLDS.1) } else { threshold };
+        if self.base != Micros::MAX && least >= self.base.saturating_add(threshold) {
+            self.place = Place::Slow;
+            if self.pace == Pace::Doubles {
+                (self.pace, self.rounds) = (Pace::Conservative, 0);
             }
-        } else if self.last != Micros::MAX {
-            let threshold = (self.last / DIVISOR).clamp(THRESHOLDS.0, THRESHOLDS.1);
-            if self.current >= self.last.saturating_add(threshold) {
-                (self.baseline, self.rounds) = (self.current, 0);
-            }
+        } else if self.place == Place::Start {
+            self.place = Place::Behind;
         }
     }
 
-    /// By how many octets the window grows for `octets` that arrived.
+    /// By how many octets the window grows for `octets` that arrived, however many acknowledgements that took (`L` is infinity): receivers
+    /// that take segments by the burst acknowledge many at once, and windows large enough for bursts to matter are paced.
     #[must_use]
     #[inline]
-    pub fn growth(&self, octets: u32, mss: u32, paced: bool) -> u32 {
-        let octets = if paced { octets } else { octets.min(BURST * mss) };
-        if self.baseline == 0 { octets } else { octets / SLOWER }
+    pub fn growth(&self, octets: u32) -> u32 {
+        if self.is_conservative() { octets / SLOWER } else { octets }
     }
 
     /// True in Conservative Slow Start.
     #[must_use]
     pub fn is_conservative(&self) -> bool {
-        self.baseline != 0
+        self.pace == Pace::Conservative
     }
 }
 
@@ -122,9 +162,26 @@ mod tests {
         // Five milliseconds are an eighth of 40.
         assert!(!round(&mut hystart, 300, 44_999) && !hystart.is_conservative());
         assert!(!round(&mut hystart, 400, 51_000) && hystart.is_conservative());
-        assert_eq!((hystart.growth(4_000, 1_000, false), hystart.growth(4_000, 1_000, true)), (1_000, 1_000));
+        assert_eq!(hystart.growth(4_000), 1_000);
         let over: Vec<bool> = (5..11).map(|n| round(&mut hystart, n * 100, 52_000)).collect();
         assert_eq!(over, [false, false, false, false, true, true]);
+    }
+
+    #[test]
+    fn segments_behind_others_may_wait_for_a_quarter_of_a_round_trip() {
+        for (behind, is_conservative) in [(49_999, false), (50_000, true)] {
+            let mut hystart = HyStart::default();
+            round(&mut hystart, 0, 40_000);
+            round(&mut hystart, 100, 40_000);
+            for n in 8..16 {
+                assert!(!hystart.is_conservative());
+                hystart.on_ack(SequenceNumber(100 + n), SequenceNumber(200), Some(behind));
+            }
+            assert_eq!(hystart.is_conservative(), is_conservative);
+            // A next round that begins without a queue says nothing about its end.
+            round(&mut hystart, 200, 40_000);
+            assert_eq!(hystart.is_conservative(), is_conservative);
+        }
     }
 
     #[test]
@@ -134,13 +191,12 @@ mod tests {
         round(&mut hystart, 100, 25_000);
         assert!(hystart.is_conservative());
         round(&mut hystart, 200, 21_000);
+        round(&mut hystart, 300, 21_000);
         assert!(!hystart.is_conservative());
     }
 
     #[test]
-    fn acknowledgements_that_cover_much_do_not_make_bursts() {
-        let hystart = HyStart::default();
-        assert_eq!(hystart.growth(100_000, 1_000, false), 8_000);
-        assert_eq!(hystart.growth(100_000, 1_000, true), 100_000);
+    fn an_acknowledgement_of_a_whole_window_doubles_it() {
+        assert_eq!(HyStart::default().growth(40_000), 40_000);
     }
 }

@@ -79,7 +79,6 @@ mod tests {
             rtt: None,
             smoothed: 0,
             limited: true,
-            paced: false,
             rate: None,
         };
         let mut reno = NewReno::new(10_000);

@@ -80,7 +80,6 @@ impl Recovery {
             rtt: Some(least),
             smoothed: self.rtt.smoothed().unwrap_or(0),
             limited,
-            paced: self.is_paced(),
             rate,
         });
         if octets == outstanding {
@@ -335,7 +334,6 @@ impl Recovery {
                     rtt: progress.newest,
                     smoothed: self.rtt.smoothed().unwrap_or(0),
                     limited,
-                    paced: self.is_paced(),
                     rate: progress.rate,
                 };
                 self.congestion.on_ack(&event);

@@ -83,7 +83,6 @@ impl Recovery {
                 rtt: Some(rtt),
                 smoothed: self.rtt.smoothed().unwrap_or(0),
                 limited,
-                paced: self.is_paced(),
                 rate: (rtt > 0).then_some(rate),
             });
         }

@@ -11,5 +11,6 @@ mod fair;
 mod lossy;
 mod marks;
 mod scene;
+mod short;
 mod soak;
 mod vanish;

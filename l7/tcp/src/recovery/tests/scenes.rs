@@ -29,12 +29,12 @@ fn what_goes_out_at_once_and_arrives_whole_needs_no_box() {
     scene.pass(100);
     let outcome = scene.ack(10, &[]);
     assert_eq!((outcome.acknowledged, outcome.delivered, outcome.rtt), (10_000, 10_000, Some(100_000)));
-    assert_eq!((scene.recovery.outstanding(), scene.pool.idle(), scene.recovery.window()), (0, 0, 18_000));
+    assert_eq!((scene.recovery.outstanding(), scene.pool.idle(), scene.recovery.window()), (0, 0, 20_000));
     // What happens to the box is the same as if it had been there from the start.
-    scene.send(18);
+    scene.send(20);
     scene.pass(100);
-    assert_eq!(scene.ack(19, &[]).rtt, Some(100_000));
-    assert_eq!((scene.recovery.outstanding(), scene.recovery.window()), (9_000, 26_000));
+    assert_eq!(scene.ack(20, &[]).rtt, Some(100_000));
+    assert_eq!((scene.recovery.outstanding(), scene.recovery.window()), (10_000, 30_000));
     assert_eq!(scene.recovery.deadline(), Some(scene.now.plus_millis(201)));
 }
 

@@ -1,0 +1,66 @@
+//! Short transfers take as many round trips as slow start needs, and no more.
+
+use std::time::Duration;
+
+use evenkeel_tcp::Settings;
+
+use crate::hosts::{Clients, Host};
+use crate::network::{Endpoint, Model, Network};
+use crate::scene::{self, SECOND};
+
+const ROUND_TRIP: Duration = Duration::from_millis(20);
+
+/// A host that looks after what has arrived once a millisecond, and so acknowledges many segments at a time.
+struct Bursts {
+    host: Host<Clients>,
+    arrived: Vec<Vec<u8>>,
+    due: u64,
+}
+
+impl Endpoint for Bursts {
+    fn receive(&mut self, now: u64, packet: Vec<u8>) {
+        if self.arrived.is_empty() {
+            self.due = now + 1_000_000;
+        }
+        self.arrived.push(packet);
+    }
+
+    fn transmit(&mut self, now: u64) -> Option<Vec<u8>> {
+        if now >= self.due {
+            self.arrived.drain(..).for_each(|packet| self.host.take(now, &packet));
+        }
+        self.host.transmit(now)
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let due = (!self.arrived.is_empty()).then_some(self.due);
+        due.into_iter().chain(self.host.deadline()).min()
+    }
+}
+
+/// How long a transfer of so many octets takes over a gigabit with room for all.
+fn completion(octets: u64) -> Duration {
+    let flows = vec![scene::flow(true, [octets], 1)];
+    let host = scene::clients(true, &Settings::default(), flows, 1, 0);
+    let clients = Bursts { host, arrived: Vec::new(), due: 0 };
+    let model = Model::delay(ROUND_TRIP / 2).with_rate(1_000_000_000, 1_000);
+    let mut network = Network::new(clients, scene::server(&Settings::default(), 1, 0), model, 1);
+    assert!(network.run_until(SECOND, |clients, _, _| clients.host.application.are_done()));
+    network.left.host.application.fetched[0][0].completion.expect("it is done")
+}
+
+#[test]
+fn windows_double_also_when_many_segments_are_acknowledged_at_once() {
+    // 70 segments: a round trip for the handshake, then 10, 20 and 40; each round trip is up to a millisecond longer.
+    let took = completion(100_000);
+    assert!(took < ROUND_TRIP * 4 + Duration::from_millis(5), "{took:?}");
+}
+
+#[test]
+fn the_pace_of_a_window_that_doubles_costs_a_third_of_a_round_trip_at_most() {
+    // 691 segments: a round trip for the handshake, six for windows of 10 to 320, a seventh for the rest, which takes what a gigabit
+    // takes for a megabyte at the most.
+    let took = completion(1_000_000);
+    assert!(took < ROUND_TRIP * 8 + ROUND_TRIP / 3 + Duration::from_millis(16), "{took:?}");
+    assert!(took > ROUND_TRIP * 8, "{took:?}");
+}
