@@ -17,6 +17,7 @@ pub mod balance;
 pub mod http;
 mod octets;
 mod page;
+pub mod proxy;
 pub mod proxy_protocol;
 mod responder;
 pub mod route;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use evenkeel_datapath::maglev::Maglev;
 use evenkeel_datapath::time::Time;
-use evenkeel_l7::balance::{Candidate, Group, Loads, Policy, Question, Turns};
+use evenkeel_l7::balance::{Candidate, Ended, Group, Loads, Policy, Question, Turns};
 use hdrhistogram::Histogram;
 
 use crate::network::Random;
@@ -95,7 +95,7 @@ fn p99_ms(policy: Policy) -> Result<f64> {
         {
             simulation.ends.pop();
             let took = Duration::from_nanos(end - came);
-            loads.ended(at, Time(end), Some(took));
+            loads.ended(at, Time(end), Ended::Answered(took));
             histogram.record(took.as_nanos() as u64)?;
             simulation.backends[usize::from(at)].served -= 1;
             simulation.serve(end, at);

@@ -6,6 +6,17 @@ use evenkeel_datapath::time::Time;
 
 use super::PeakEwma;
 
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// It was answered, so long after it was sent.
+    Answered(Duration),
+    /// The backend failed.
+    Failed,
+    /// Whoever had asked does not want the answer any more: that says nothing of the backend.
+    Abandoned,
+}
+
 /// What a worker knows of one backend.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Load {
@@ -62,13 +73,14 @@ impl Loads {
         }
     }
 
-    /// A request has been answered, after `latency`, or failed, without.
-    pub fn ended(&mut self, slot: u16, now: Time, latency: Option<Duration>) {
+    /// A request is not under way any more.
+    pub fn ended(&mut self, slot: u16, now: Time, how: Ended) {
         let Some(load) = self.0.get_mut(usize::from(slot)) else { return };
         load.under_way = load.under_way.saturating_sub(1);
-        match latency {
-            Some(latency) => load.latency.answered(now, latency),
-            None => load.latency.failed(now),
+        match how {
+            Ended::Answered(latency) => load.latency.answered(now, latency),
+            Ended::Failed => load.latency.failed(now),
+            Ended::Abandoned => {}
         }
     }
 }

@@ -13,7 +13,7 @@ mod turns;
 
 pub use ewma::PeakEwma;
 pub use group::{Candidate, Group, Question};
-pub use load::{Load, Loads};
+pub use load::{Ended, Load, Loads};
 pub use turns::Turns;
 
 /// How a backend is chosen.

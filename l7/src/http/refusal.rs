@@ -18,6 +18,12 @@ macro_rules! refusals {
                 match self { $(Self::$variant => $status,)* }
             }
 
+            /// What a client is told.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)* }
+            }
+
             /// The name of its counter.
             #[must_use]
             pub const fn name(self) -> &'static str {

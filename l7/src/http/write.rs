@@ -46,6 +46,14 @@ impl<'o> HeadWriter<'o> {
         self.value(field.value)
     }
 
+    /// Writes fields as they were read, one after the other.
+    pub fn forward_all<'b>(&mut self, fields: impl Iterator<Item = Field<'b>>) -> &mut Self {
+        for field in fields {
+            self.forward(field);
+        }
+        self
+    }
+
     /// Writes how long the content is.
     pub fn framing(&mut self, framing: Framing) -> &mut Self {
         match framing {

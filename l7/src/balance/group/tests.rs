@@ -6,6 +6,7 @@ use evenkeel_datapath::maglev;
 use proptest::prelude::*;
 
 use super::*;
+use crate::balance::Ended;
 
 const POLICIES: [Policy; 6] = [
     Policy::PowerOfTwo,
@@ -88,12 +89,12 @@ fn the_busy_and_the_slow_are_avoided() {
     let mut loads = Loads::new(10);
     for slot in 0..10 {
         let latency = Duration::from_millis(if slot == 3 { 500 } else { 5 });
-        loads.ended(slot, START, Some(latency));
+        loads.ended(slot, START, Ended::Answered(latency));
     }
     let picked = picks(&group(Policy::PeakEwma, &[1; 10]), &mut loads, 10_000, |_| true, |_, _| {});
     assert!(picked.get(&3).copied().unwrap_or_default() < 50, "{picked:?}");
     // A failure is no quick answer.
-    loads.ended(4, START, None);
+    loads.ended(4, START, Ended::Failed);
     let picked = picks(&group(Policy::PeakEwma, &[1; 10]), &mut loads, 10_000, |_| true, |_, _| {});
     assert!(picked.get(&4).copied().unwrap_or_default() < 50, "{picked:?}");
 }
@@ -101,7 +102,7 @@ fn the_busy_and_the_slow_are_avoided() {
 #[test]
 fn who_is_unknown_gets_one_request_to_learn_from() {
     let mut loads = Loads::new(4);
-    (0..3).for_each(|slot| loads.ended(slot, START, Some(Duration::from_millis(1))));
+    (0..3).for_each(|slot| loads.ended(slot, START, Ended::Answered(Duration::from_millis(1))));
     let all = |_| true;
     let picked = picks(&group(Policy::PeakEwma, &[1; 4]), &mut loads, 1000, all, |loads, slot| {
         if slot == 3 {

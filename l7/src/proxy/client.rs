@@ -1,0 +1,179 @@
+//! A client's connection.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_tcp::{ConnectionId, Time};
+
+use super::exchange::Exchange;
+use super::outbox::{Outbox, Sent};
+use super::request::Read;
+use super::words::Words;
+use super::{Memory, Net, Next, Proxy, Site};
+use crate::Work;
+use crate::balance::Turns;
+use crate::http::HeadEnd;
+
+/// How long a client may take to close its side once this side is closed.
+const LINGER_TIME: Duration = Duration::from_secs(5);
+
+/// A service as one worker serves it.
+#[derive(Debug)]
+pub struct Served {
+    /// What is to become of requests.
+    pub site: Arc<Site>,
+    /// By cluster.
+    pub(super) turns: RefCell<Vec<Turns>>,
+}
+
+impl Served {
+    /// One that begins now.
+    #[must_use]
+    pub fn new(site: Arc<Site>) -> Rc<Self> {
+        let turns = RefCell::new(vec![Turns::default(); site.clusters.len()]);
+        Rc::new(Self { site, turns })
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Client<O> {
+    pub(super) id: ConnectionId,
+    pub(super) served: Rc<Served>,
+    /// Of the head that is coming.
+    pub(super) end: HeadEnd,
+    pub(super) state: State,
+    pub(super) outbox: Outbox<O>,
+    /// What is waited for has come by then.
+    pub(super) until: Time,
+    /// The connection is over.
+    pub(super) is_closed: bool,
+}
+
+/// What a client's connection is in.
+#[derive(Debug)]
+pub(super) enum State {
+    /// A request is coming, or the next one is awaited.
+    Reading {
+        /// Some octets of it have come.
+        has_begun: bool,
+    },
+    /// A request is under way.
+    Exchanging(Box<Exchange>),
+    /// An answer of the proxy's own is being sent.
+    Answering { closes: bool },
+    /// This side is closed.
+    Lingering,
+    /// Nothing good can come any more.
+    Broken,
+}
+
+impl<O: Memory> Client<O> {
+    pub(super) fn new(id: ConnectionId, served: &Rc<Served>, now: Time) -> Self {
+        Self {
+            id,
+            served: Rc::clone(served),
+            end: HeadEnd::of_request(),
+            state: State::Reading { has_begun: true },
+            outbox: Outbox::default(),
+            until: now + served.site.head_time,
+            is_closed: false,
+        }
+    }
+
+    pub(super) const fn until(&self) -> Time {
+        self.until
+    }
+
+    /// The answer of the proxy's own, with which a request ends.
+    pub(super) fn answer(&mut self, now: Time, words: Words<'_>) {
+        self.outbox.push(O::of(words.octets()));
+        self.state = State::Answering { closes: words.closes };
+        self.until = now + self.served.site.rest_time;
+    }
+
+    /// The next request is awaited.
+    pub(super) fn rest(&mut self, now: Time) {
+        self.end = HeadEnd::of_request();
+        self.state = State::Reading { has_begun: false };
+        self.until = now + self.served.site.rest_time;
+    }
+}
+
+impl<O: Memory> Proxy<O> {
+    /// Goes on with a client as far as it can.
+    pub(super) fn go_on<N: Net<Octets = O>>(
+        &mut self,
+        net: &mut N,
+        now: Time,
+        client: &mut Client<O>,
+        work: &mut Work,
+    ) -> Next {
+        loop {
+            if client.is_closed {
+                self.abandon(net, now, client);
+                net.release(client.id);
+                return Next::End;
+            }
+            match client.state {
+                State::Reading { .. } => match self.read_request(net, now, client, work) {
+                    Read::Decided => {}
+                    Read::Tired => return Next::Again,
+                    Read::Nothing if net.is_at_end(client.id) => {
+                        net.release(client.id);
+                        return Next::End;
+                    }
+                    Read::Nothing => return Next::Wait(client.until),
+                },
+                State::Exchanging(_) => {
+                    if let Some(next) = self.exchange(net, now, client, work) {
+                        return next;
+                    }
+                }
+                State::Answering { closes } => match client.outbox.flush(net, client.id) {
+                    Sent::All if closes => linger(net, now, client),
+                    Sent::All => client.rest(now),
+                    Sent::Some => return Next::Wait(client.until),
+                    Sent::Never => client.state = State::Broken,
+                },
+                State::Lingering => {
+                    net.consume(client.id, net.readable(client.id));
+                    if net.is_at_end(client.id) {
+                        net.release(client.id);
+                        return Next::End;
+                    }
+                    return Next::Wait(client.until);
+                }
+                State::Broken => {
+                    net.abort(client.id);
+                    return Next::End;
+                }
+            }
+        }
+    }
+
+    /// A deadline has passed.
+    pub(super) fn expire<N: Net<Octets = O>>(&mut self, net: &mut N, now: Time, client: &mut Client<O>) {
+        if now < client.until {
+            return;
+        }
+        match client.state {
+            State::Reading { has_begun: true } if net.readable(client.id) > 0 => {
+                let text = "The request did not come in time.";
+                client.answer(now, Words { status: 408, text, closes: true, is_head: false });
+            }
+            State::Reading { .. } => linger(net, now, client),
+            State::Exchanging(_) => self.exchange_expired(net, now, client),
+            State::Answering { .. } | State::Lingering | State::Broken => client.state = State::Broken,
+        }
+    }
+}
+
+/// Closes this side, and lets what comes from the other side pass until it closes too.
+pub(super) fn linger<N: Net>(net: &mut N, now: Time, client: &mut Client<N::Octets>) {
+    net.close(client.id);
+    client.state = State::Lingering;
+    client.until = now + LINGER_TIME;
+}

@@ -1,0 +1,175 @@
+//! The proxy: clients' requests, read, sent on to backends over connections of its own, and their responses back.
+//!
+//! Start at [`Proxy::event`]: whatever happens to a connection leads to [`Proxy::pump`] for the client that it concerns, which goes on with that
+//! client as far as it can. A client is in one of few states ([`client::State`]); while a request is under way, its [`exchange::Exchange`] says
+//! how far that is. Connections to backends belong to an exchange or lie in a [`pool::Pool`].
+//!
+//! Invariants:
+//! - all of it is sans-IO: connections are a [`Net`]'s, time and randomness are arguments;
+//! - a client has one request under way: the next one is read when that has been answered;
+//! - content goes on as it comes, in the memory that it came in; nothing more is read while what was read has not been taken
+//!   ([`outbox::Outbox`]): who reads slowly is sent to slowly;
+//! - a connection to a backend is used again only after a response that was whole, to a request that was;
+//! - every wait has a deadline.
+
+mod client;
+mod connect;
+mod exchange;
+mod flow;
+mod net;
+mod outbox;
+mod places;
+mod pool;
+mod request;
+mod response;
+mod site;
+mod words;
+
+pub use client::Served;
+pub use net::{Memory, Net, OnStack};
+pub use site::{Action, Backend, Cluster, Site, Timeouts};
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use evenkeel_tcp::wheel::Wheel;
+use evenkeel_tcp::{ConnectionId, Event, Time};
+
+use crate::Work;
+use crate::balance::Loads;
+use client::Client;
+use places::{Place, Places};
+use pool::Pools;
+
+/// See the module.
+pub struct Proxy<O> {
+    places: Places<O>,
+    pools: Pools,
+    loads: Loads,
+    deadlines: Wheel,
+    /// Clients that have more to do and had no turn, each at least once.
+    waiting: VecDeque<ConnectionId>,
+    desk: Desk,
+}
+
+/// Memory that is used again and again.
+#[derive(Default)]
+struct Desk {
+    /// A head that came in pieces is put together here.
+    head: Vec<u8>,
+    path: String,
+    host: String,
+    random: u64,
+}
+
+/// What a client needs next.
+enum Next {
+    /// Something to happen, until then at the latest.
+    Wait(Time),
+    /// Another turn.
+    Again,
+    /// Nothing: it is over.
+    End,
+}
+
+impl<O: Memory> Proxy<O> {
+    /// A proxy for so many connections, to clients and to backends of so many slots, from now on.
+    #[must_use]
+    pub fn new(connections: u32, slots: usize, seed: u64, now: Time) -> Self {
+        Self {
+            places: Places::default(),
+            pools: Pools::new(slots),
+            loads: Loads::new(slots),
+            deadlines: Wheel::new(connections, now),
+            waiting: VecDeque::new(),
+            desk: Desk { random: seed, ..Desk::default() },
+        }
+    }
+
+    /// A client has connected.
+    pub fn accept(&mut self, now: Time, id: ConnectionId, served: &Rc<Served>) {
+        let client = Client::new(id, served, now);
+        self.deadlines.set(id.index(), client.until());
+        self.places.put(id, Place::Client(Box::new(client)));
+        self.waiting.push_back(id);
+    }
+
+    /// Something has happened to a connection.
+    pub fn event<N: Net<Octets = O>>(&mut self, net: &mut N, now: Time, event: Event, work: &mut Work) {
+        let (Event::Connected(id) | Event::Readable(id) | Event::Writable(id) | Event::Closed(id, _)) = event
+        else {
+            return;
+        };
+        if let Event::Connected(id) = event {
+            self.connected(id);
+        }
+        let is_over = matches!(event, Event::Closed(..));
+        match self.places.client_of(id) {
+            Some(client) => {
+                if is_over {
+                    self.places.close(id);
+                }
+                self.pump(net, now, client, work);
+            }
+            None => {
+                // An idle connection to a backend: whatever comes over it, it is of no use any more.
+                self.discard(net, id);
+            }
+        }
+    }
+
+    /// Does what is due, and what was left.
+    pub fn advance<N: Net<Octets = O>>(&mut self, net: &mut N, now: Time, work: &mut Work) {
+        while let Some(index) = self.deadlines.expire(now, &mut work.0) {
+            match self.places.id_at(index) {
+                Some(id) if self.places.is_client(id) => {
+                    if let Some(mut client) = self.places.take_client(id) {
+                        self.expire(net, now, &mut client);
+                        self.places.put(id, Place::Client(client));
+                        self.pump(net, now, id, work);
+                    }
+                }
+                Some(id) => self.discard(net, id),
+                None => {}
+            }
+        }
+        for _ in 0..self.waiting.len() {
+            if work.0 == 0 {
+                break;
+            }
+            if let Some(id) = self.waiting.pop_front() {
+                self.pump(net, now, id, work);
+            }
+        }
+    }
+
+    /// When it wants [`Proxy::advance`] to be called: the past if something was left.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        if self.waiting.is_empty() { self.deadlines.next_deadline() } else { Some(Time(0)) }
+    }
+
+    /// Goes on with a client as far as it can.
+    fn pump<N: Net<Octets = O>>(&mut self, net: &mut N, now: Time, id: ConnectionId, work: &mut Work) {
+        let Some(mut client) = self.places.take_client(id) else { return };
+        match self.go_on(net, now, &mut client, work) {
+            Next::Wait(until) => self.deadlines.set(id.index(), until),
+            Next::Again => self.waiting.push_back(id),
+            Next::End => {
+                self.deadlines.cancel(id.index());
+                return;
+            }
+        }
+        self.places.put(id, Place::Client(client));
+    }
+
+    /// A connection to a backend that is of no use any more.
+    fn discard<N: Net<Octets = O>>(&mut self, net: &mut N, id: ConnectionId) {
+        if let Some(upstream) = self.places.take_upstream(id) {
+            let next = self.pools.closed(upstream.backend, id);
+            self.waiting.extend(next);
+            self.deadlines.cancel(id.index());
+            net.abort(id);
+        }
+    }
+}

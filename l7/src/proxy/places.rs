@@ -1,0 +1,141 @@
+//! What each connection is to the proxy, by its index.
+
+use evenkeel_tcp::ConnectionId;
+
+use super::client::Client;
+use super::outbox::Outbox;
+use crate::http::HeadEnd;
+
+/// What a connection is.
+#[derive(Debug)]
+pub(super) enum Place<O> {
+    Client(Box<Client<O>>),
+    Upstream(Box<Upstream<O>>),
+}
+
+/// A connection to a backend.
+#[derive(Debug)]
+pub(super) struct Upstream<O> {
+    pub(super) id: ConnectionId,
+    /// The slot of the backend.
+    pub(super) backend: u16,
+    /// Whose request it serves; nobody's while it lies in the pool.
+    pub(super) client: Option<ConnectionId>,
+    pub(super) is_connected: bool,
+    /// It is over, though what had come may still be read.
+    pub(super) is_closed: bool,
+    /// It has served a request before.
+    pub(super) is_reused: bool,
+    /// Of the head that is coming.
+    pub(super) end: HeadEnd,
+    pub(super) outbox: Outbox<O>,
+}
+
+impl<O> Upstream<O> {
+    pub(super) fn new(id: ConnectionId, backend: u16, client: ConnectionId) -> Self {
+        Self {
+            id,
+            backend,
+            client: Some(client),
+            is_connected: false,
+            is_closed: false,
+            is_reused: false,
+            end: HeadEnd::of_response(),
+            outbox: Outbox::default(),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Places<O> {
+    places: Vec<Option<Place<O>>>,
+}
+
+impl<O> Default for Places<O> {
+    fn default() -> Self {
+        Self { places: Vec::new() }
+    }
+}
+
+impl<O> Place<O> {
+    fn id(&self) -> ConnectionId {
+        match self {
+            Self::Client(client) => client.id,
+            Self::Upstream(upstream) => upstream.id,
+        }
+    }
+}
+
+impl<O> Places<O> {
+    pub(super) fn put(&mut self, id: ConnectionId, place: Place<O>) {
+        let index = id.index() as usize;
+        if self.places.len() <= index {
+            self.places.resize_with(index + 1, || None);
+        }
+        if let Some(empty) = self.places.get_mut(index) {
+            *empty = Some(place);
+        }
+    }
+
+    fn at_mut(&mut self, id: ConnectionId) -> Option<&mut Option<Place<O>>> {
+        let place = self.places.get_mut(id.index() as usize)?;
+        place.as_ref().is_some_and(|place| place.id() == id).then_some(place)
+    }
+
+    /// The connection at this index.
+    pub(super) fn id_at(&self, index: u32) -> Option<ConnectionId> {
+        self.places.get(index as usize)?.as_ref().map(Place::id)
+    }
+
+    /// The client that a connection concerns.
+    pub(super) fn client_of(&mut self, id: ConnectionId) -> Option<ConnectionId> {
+        match self.at_mut(id)?.as_ref()? {
+            Place::Client(_) => Some(id),
+            Place::Upstream(upstream) => upstream.client,
+        }
+    }
+
+    pub(super) fn is_client(&self, id: ConnectionId) -> bool {
+        let place = self.places.get(id.index() as usize).and_then(Option::as_ref);
+        matches!(place, Some(Place::Client(client)) if client.id == id)
+    }
+
+    /// The connection is over.
+    pub(super) fn close(&mut self, id: ConnectionId) {
+        match self.at_mut(id) {
+            Some(Some(Place::Client(client))) => client.is_closed = true,
+            Some(Some(Place::Upstream(upstream))) => upstream.is_closed = true,
+            _ => {}
+        }
+    }
+
+    /// A client, to be put back.
+    pub(super) fn take_client(&mut self, id: ConnectionId) -> Option<Box<Client<O>>> {
+        match self.at_mut(id)?.take()? {
+            Place::Client(client) => Some(client),
+            other => {
+                self.put(id, other);
+                None
+            }
+        }
+    }
+
+    /// A connection to a backend, to be put back.
+    pub(super) fn take_upstream(&mut self, id: ConnectionId) -> Option<Box<Upstream<O>>> {
+        match self.at_mut(id)?.take()? {
+            Place::Upstream(upstream) => Some(upstream),
+            other => {
+                self.put(id, other);
+                None
+            }
+        }
+    }
+
+    pub(super) fn upstream_mut(&mut self, id: ConnectionId) -> Option<&mut Upstream<O>> {
+        match self.at_mut(id)?.as_mut()? {
+            Place::Upstream(upstream) => Some(upstream),
+            Place::Client(_) => None,
+        }
+    }
+}

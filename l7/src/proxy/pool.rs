@@ -1,0 +1,90 @@
+//! Connections to backends that lie ready, and who waits for one.
+
+use std::collections::VecDeque;
+
+use evenkeel_tcp::ConnectionId;
+
+/// Those to one backend.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    /// At rest; the one that was used last is used first, so that those that are not needed grow old and are closed.
+    idle: Vec<ConnectionId>,
+    /// All that there are, at rest or not.
+    open: u32,
+    /// Clients that wait for one.
+    queue: VecDeque<ConnectionId>,
+}
+
+/// How a client comes to a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Taken {
+    /// This one lay ready.
+    Idle(ConnectionId),
+    /// Another one may be opened.
+    MayOpen,
+    /// The client waits for one.
+    Queued,
+    /// There are too many, and too many wait.
+    Refused,
+}
+
+/// By the slot of their backend.
+#[derive(Debug, Default)]
+pub(super) struct Pools(Vec<Pool>);
+
+impl Pools {
+    pub(super) fn new(slots: usize) -> Self {
+        let mut pools = Vec::new();
+        pools.resize_with(slots, Pool::default);
+        Self(pools)
+    }
+
+    fn of(&mut self, slot: u16) -> Option<&mut Pool> {
+        self.0.get_mut(usize::from(slot))
+    }
+
+    /// A connection to a backend that may have `most`, for a client that may wait behind `queue` others.
+    pub(super) fn take(&mut self, slot: u16, client: ConnectionId, most: u32, queue: usize) -> Taken {
+        let Some(pool) = self.of(slot) else { return Taken::Refused };
+        if let Some(idle) = pool.idle.pop() {
+            return Taken::Idle(idle);
+        }
+        if pool.open < most {
+            return Taken::MayOpen;
+        }
+        if pool.queue.len() >= queue {
+            return Taken::Refused;
+        }
+        pool.queue.push_back(client);
+        Taken::Queued
+    }
+
+    /// A connection is being opened.
+    pub(super) fn opened(&mut self, slot: u16) {
+        if let Some(pool) = self.of(slot) {
+            pool.open += 1;
+        }
+    }
+
+    /// A connection is no more. Tells who may open another one.
+    pub(super) fn closed(&mut self, slot: u16, id: ConnectionId) -> Option<ConnectionId> {
+        let pool = self.of(slot)?;
+        pool.idle.retain(|idle| *idle != id);
+        pool.open = pool.open.saturating_sub(1);
+        pool.queue.pop_front()
+    }
+
+    /// A connection is at rest. Tells who may take it.
+    pub(super) fn rests(&mut self, slot: u16, id: ConnectionId) -> Option<ConnectionId> {
+        let pool = self.of(slot)?;
+        pool.idle.push(id);
+        pool.queue.pop_front()
+    }
+
+    /// A client waits no more.
+    pub(super) fn leave(&mut self, slot: u16, client: ConnectionId) {
+        if let Some(pool) = self.of(slot) {
+            pool.queue.retain(|waiting| *waiting != client);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! From octets of a backend to the head that a client gets.
+
+use evenkeel_tcp::ConnectionId;
+
+use super::client::{Client, State};
+use super::exchange::{Keeps, Phase};
+use super::flow::Flow;
+use super::places::Upstream;
+use super::request::{Kept, in_one_piece};
+use super::{Memory, Net, Proxy};
+use crate::http::{Framing, HeadEnd, HeadWriter, Limits, Method, Name, Refusal, Response, Scratch, Version};
+
+/// What a look at what a backend has sent came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Answered {
+    /// More is to come.
+    Nothing,
+    /// A response that another one follows has gone on.
+    Interim,
+    /// The response has begun.
+    Begun,
+}
+
+impl<O: Memory> Proxy<O> {
+    /// Looks for a response in what a backend has sent.
+    pub(super) fn read_response<N: Net<Octets = O>>(
+        &mut self,
+        net: &mut N,
+        client: &mut Client<O>,
+        upstream: &mut Upstream<O>,
+        limits: &Limits,
+    ) -> Result<Answered, Refusal> {
+        let State::Exchanging(exchange) = &mut client.state else { return Ok(Answered::Nothing) };
+        let mut gathered = std::mem::take(&mut self.desk.head);
+        let octets = in_one_piece(net, upstream.id, limits.head + 1, &mut gathered);
+        let read = match upstream.end.find(octets, limits) {
+            Ok(None) => Ok(None),
+            Err(refusal) => Err(refusal),
+            Ok(Some(head)) => {
+                let end = head.end;
+                read(octets.get(head).unwrap_or_default(), upstream.id, exchange.kept, limits)
+                    .map(|read| Some((end, read)))
+            }
+        };
+        self.desk.head = gathered;
+        let Some((length, read)) = read? else { return Ok(Answered::Nothing) };
+        net.consume(upstream.id, length);
+        upstream.end = HeadEnd::of_response();
+        if !read.head.is_empty() {
+            client.outbox.push(O::of(read.head));
+        }
+        let Some(phase) = read.phase else { return Ok(Answered::Interim) };
+        exchange.phase = phase;
+        exchange.head = Vec::new();
+        Ok(Answered::Begun)
+    }
+}
+
+/// A head that was read.
+struct Head {
+    /// As the client gets it; none if it does not understand it.
+    head: Vec<u8>,
+    /// What follows; nothing if it is an interim response.
+    phase: Option<Phase>,
+}
+
+fn read(octets: &[u8], upstream: ConnectionId, kept: Kept, limits: &Limits) -> Result<Head, Refusal> {
+    let mut scratch = Scratch::new();
+    let method = if kept.is_head { Method::Head } else { Method::Get };
+    let response = Response::parse(octets, method, limits, &mut scratch)?;
+    let is_new = kept.version == Version::Http11;
+    let mut out = Vec::with_capacity(512);
+    if response.is_interim() {
+        // RFC 9110, section 15.2: a client of HTTP/1.0 does not know them.
+        if is_new {
+            let mut head = HeadWriter::response(&mut out, Version::Http11, response.status);
+            head.forward_all(response.fields.end_to_end());
+            head.end();
+        }
+        return Ok(Head { head: out, phase: None });
+    }
+    // Nobody asked for another protocol: what asks for one is not forwarded.
+    if response.status == 101 {
+        return Err(Refusal::StatusCode);
+    }
+    let in_chunks = is_new && matches!(response.framing, Framing::Chunked | Framing::UntilClose);
+    let ends_by_close = !is_new && matches!(response.framing, Framing::Chunked | Framing::UntilClose);
+    let framing = match response.framing {
+        Framing::Chunked | Framing::UntilClose if in_chunks => Framing::Chunked,
+        Framing::Chunked | Framing::UntilClose => Framing::UntilClose,
+        other => other,
+    };
+    let keeps = Keeps {
+        upstream: response.keeps_alive,
+        client: kept.keeps_alive && !ends_by_close,
+        until_close: ends_by_close,
+    };
+    let mut head = HeadWriter::response(&mut out, Version::Http11, response.status);
+    head.forward_all(response.fields.end_to_end());
+    head.framing(response.would_have.map_or(framing, Framing::Length));
+    if !keeps.client {
+        head.field(Name::Connection, "close");
+    } else if !is_new {
+        head.field(Name::Connection, "keep-alive");
+    }
+    head.end();
+    let response = Flow::new(response.framing, in_chunks);
+    Ok(Head { head: out, phase: Some(Phase::Relaying { upstream, response, keeps }) })
+}

@@ -1,0 +1,361 @@
+//! Everybody else: clients that ask, and backends that answer as they are asked to.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use evenkeel_l7::http::{ChunkWriter, Content, Framing, HeadEnd, Limits, Method, Request, Response, Scratch};
+use evenkeel_tcp::{
+    ConnectionId, Endpoint, Event, HeapBuf, ListenerConfig, ListenerId, Settings, Stack, Time, Tuple,
+};
+
+use crate::front::VIP;
+use crate::hosts::Application;
+
+/// What one client sends over its connection, piece by piece: each when the one before was answered, or at its time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Visit {
+    pub(crate) pieces: Vec<Vec<u8>>,
+    /// It closes its side once all is sent.
+    pub(crate) closes: bool,
+    /// The requests are HEAD.
+    pub(crate) is_head: bool,
+    /// It vanishes once all is sent.
+    pub(crate) vanishes: bool,
+}
+
+impl Visit {
+    /// Asks for these, each when the one before was answered.
+    pub(crate) fn to(targets: &[&str]) -> Self {
+        let request =
+            |target: &&str| format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n").into_bytes();
+        Self { pieces: targets.iter().map(request).collect(), ..Self::default() }
+    }
+
+    pub(crate) fn raw(octets: impl Into<Vec<u8>>) -> Self {
+        Self { pieces: vec![octets.into()], ..Self::default() }
+    }
+}
+
+/// A response as a client got it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Got {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What came of a visit.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) got: Vec<Got>,
+    /// Octets that made no whole response.
+    pub(crate) rest: Vec<u8>,
+    /// The balancer has closed, or the connection is over.
+    pub(crate) has_ended: bool,
+}
+
+struct Open {
+    visit: Visit,
+    sent: usize,
+    unsent: Vec<u8>,
+    arrived: Vec<u8>,
+    outcome: Outcome,
+    index: usize,
+}
+
+/// What a backend has of one connection.
+#[derive(Default)]
+struct Serving {
+    arrived: Vec<u8>,
+    unsent: Vec<u8>,
+    closes: bool,
+}
+
+/// See the module.
+pub(crate) struct World {
+    visits: Vec<Visit>,
+    backends: Vec<SocketAddr>,
+    open: BTreeMap<ConnectionId, Open>,
+    serving: BTreeMap<ConnectionId, Serving>,
+    listeners: BTreeMap<ListenerId, usize>,
+    /// By visit.
+    pub(crate) outcomes: Vec<Option<Outcome>>,
+    /// Heads that backends got, with the backend.
+    pub(crate) heads: Vec<(usize, String)>,
+    /// Connections that backends accepted.
+    pub(crate) accepted: usize,
+    at: BTreeMap<ConnectionId, usize>,
+}
+
+/// A body in which every octet has its own value.
+pub(crate) fn body(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 7 % 251) as u8).collect()
+}
+
+impl World {
+    pub(crate) fn new(backends: &[&str], visits: Vec<Visit>) -> Self {
+        Self {
+            outcomes: visits.iter().map(|_| None).collect(),
+            visits,
+            backends: backends.iter().map(|address| address.parse().unwrap()).collect(),
+            open: BTreeMap::new(),
+            serving: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            heads: Vec::new(),
+            accepted: 0,
+            at: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.outcomes.iter().all(Option::is_some)
+    }
+
+    fn client_reads(&mut self, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        take(stack, id, &mut open.arrived);
+        open.outcome.has_ended |= stack.is_at_end(id);
+        while let Some((got, length)) = response(&open.arrived, open.visit.is_head, open.outcome.has_ended) {
+            open.arrived.drain(..length);
+            let is_final = got.status >= 200;
+            open.outcome.got.push(got);
+            if is_final {
+                open.send_next();
+            }
+        }
+        open.write(stack, id);
+        if open.outcome.has_ended || open.is_satisfied() {
+            self.finish(stack, id);
+        }
+    }
+
+    fn finish(&mut self, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
+        if let Some(mut open) = self.open.remove(&id) {
+            open.outcome.rest = open.arrived;
+            self.outcomes[open.index] = Some(open.outcome);
+        }
+        stack.release(id);
+    }
+
+    fn backend_reads(&mut self, now: Time, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
+        let Some(serving) = self.serving.get_mut(&id) else { return };
+        take(stack, id, &mut serving.arrived);
+        while let Some((head, content, length)) = request(&serving.arrived) {
+            serving.arrived.drain(..length);
+            let target = head.split(' ').nth(1).unwrap().to_owned();
+            self.heads.push((self.at[&id], head));
+            if !serving.answer(&target, &content) {
+                let _ = now;
+                stack.abort(id);
+                self.serving.remove(&id);
+                return;
+            }
+        }
+        serving.write(stack, id);
+        if stack.is_at_end(id) {
+            stack.close(id);
+        }
+    }
+}
+
+fn take(stack: &mut Stack<HeapBuf>, id: ConnectionId, into: &mut Vec<u8>) {
+    let count = stack.readable(id);
+    for slice in stack.read(id) {
+        into.extend_from_slice(slice);
+    }
+    stack.consume(id, count);
+}
+
+/// Sends what there is room for.
+fn write(stack: &mut Stack<HeapBuf>, id: ConnectionId, unsent: &mut Vec<u8>) {
+    while !unsent.is_empty() {
+        let piece = unsent[..unsent.len().min(8_000)].to_vec();
+        let length = piece.len();
+        match stack.send(id, HeapBuf::from(piece)) {
+            Ok(()) => drop(unsent.drain(..length)),
+            Err((evenkeel_tcp::SendError::Full, _)) => return,
+            Err((evenkeel_tcp::SendError::Closed, _)) => return unsent.clear(),
+        }
+    }
+}
+
+impl Open {
+    fn send_next(&mut self) {
+        if let Some(piece) = self.visit.pieces.get(self.sent) {
+            self.unsent.extend(piece);
+            self.sent += 1;
+        }
+    }
+
+    fn write(&mut self, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
+        write(stack, id, &mut self.unsent);
+        if self.unsent.is_empty() && self.sent == self.visit.pieces.len() && self.visit.closes {
+            stack.close(id);
+        }
+    }
+
+    /// True if every piece was answered once.
+    fn is_satisfied(&self) -> bool {
+        let answers = self.outcome.got.iter().filter(|got| got.status >= 200).count();
+        answers >= self.visit.pieces.len() && !self.visit.closes
+    }
+}
+
+impl Serving {
+    /// Answers as the target says; false if the connection is to be reset.
+    fn answer(&mut self, target: &str, content: &[u8]) -> bool {
+        let mut words = target.trim_start_matches('/').split('/');
+        let kind = words.next().unwrap_or_default();
+        let length = words.next().and_then(|word| word.parse().ok()).unwrap_or(0_usize);
+        let out = &mut self.unsent;
+        match kind {
+            "length" => {
+                out.extend(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nX-Kind: length\r\n\r\n").bytes());
+                out.extend(body(length));
+            }
+            "chunked" => {
+                out.extend(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                let mut chunks = ChunkWriter::default();
+                for chunk in body(length).chunks(3000) {
+                    chunks.chunk(chunk.len(), out);
+                    out.extend(chunk);
+                }
+                chunks.end(b"", out);
+            }
+            "close" => {
+                out.extend(b"HTTP/1.1 200 OK\r\n\r\n");
+                out.extend(body(length));
+                self.closes = true;
+            }
+            "echo" => {
+                out.extend(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len()).bytes());
+                out.extend(content);
+            }
+            "head" => out.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n"),
+            "hints" => {
+                out.extend(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+            "short" => {
+                out.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+                self.closes = true;
+            }
+            "more" => out.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nX-Smuggled: 1\r\nContent-Length: 0\r\n\r\n"),
+            "garbage" => out.extend(b"what?\r\n\r\n"),
+            "reset" => return false,
+            _ => {}
+        }
+        true
+    }
+
+    fn write(&mut self, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
+        write(stack, id, &mut self.unsent);
+        if self.unsent.is_empty() && self.closes {
+            stack.close(id);
+        }
+    }
+}
+
+/// The first response of `octets`, if it is whole, and its length.
+fn response(octets: &[u8], is_head: bool, has_ended: bool) -> Option<(Got, usize)> {
+    let limits = Limits::default();
+    let head = HeadEnd::of_response().find(octets, &limits).expect("a head")?;
+    let mut scratch = Scratch::new();
+    let method = if is_head { Method::Head } else { Method::Get };
+    let parsed = Response::parse(&octets[head.clone()], method, &limits, &mut scratch).expect("a response");
+    let status = parsed.status;
+    let (body, length) = content(parsed.framing, &octets[head.end..], has_ended)?;
+    let text = String::from_utf8(octets[head.clone()].to_vec()).unwrap();
+    Some((Got { status, head: text, body }, head.end + length))
+}
+
+/// The first request of `octets`, if it is whole: its head, its content, and its length.
+fn request(octets: &[u8]) -> Option<(String, Vec<u8>, usize)> {
+    let limits = Limits::default();
+    let head = HeadEnd::of_request().find(octets, &limits).expect("a head")?;
+    let mut scratch = Scratch::new();
+    let parsed = Request::parse(&octets[head.clone()], &limits, &mut scratch).expect("a request");
+    let (body, length) = content(parsed.framing, &octets[head.end..], false)?;
+    Some((String::from_utf8(octets[head.clone()].to_vec()).unwrap(), body, head.end + length))
+}
+
+fn content(framing: Framing, octets: &[u8], has_ended: bool) -> Option<(Vec<u8>, usize)> {
+    let (mut content, mut body, mut at) = (Content::new(framing), Vec::new(), 0);
+    loop {
+        let step = content.next(&octets[at..], &Limits::default()).expect("well-formed content");
+        at += step.framing;
+        body.extend_from_slice(&octets[at..at + step.data]);
+        at += step.data;
+        if step.is_end || has_ended && at == octets.len() && framing == Framing::UntilClose {
+            return Some((body, at));
+        }
+        if at == octets.len() {
+            return None;
+        }
+    }
+}
+
+impl Application for World {
+    fn start(&mut self, now: Time, stack: &mut Stack<HeapBuf>) {
+        for (number, backend) in self.backends.iter().enumerate() {
+            let listener = stack.listen((*backend).into(), &ListenerConfig::default()).unwrap();
+            self.listeners.insert(listener, number);
+        }
+        let remote = Endpoint::from(VIP.parse::<SocketAddr>().unwrap());
+        for (index, visit) in self.visits.iter().enumerate() {
+            let local = Endpoint::v4([198, 51, 100, 7], 40_000 + index as u16);
+            let id = stack.connect(now, Tuple { local, remote }, &Settings::default()).unwrap();
+            let mut open = Open {
+                visit: visit.clone(),
+                sent: 0,
+                unsent: Vec::new(),
+                arrived: Vec::new(),
+                outcome: Outcome::default(),
+                index,
+            };
+            open.send_next();
+            self.open.insert(id, open);
+        }
+    }
+
+    fn event(&mut self, now: Time, stack: &mut Stack<HeapBuf>, event: Event) {
+        match event {
+            Event::Acceptable(listener) => {
+                while let Some(id) = stack.accept(listener) {
+                    self.accepted += 1;
+                    self.at.insert(id, self.listeners[&listener]);
+                    self.serving.insert(id, Serving::default());
+                    self.backend_reads(now, stack, id);
+                }
+            }
+            Event::Connected(id) => {
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.write(stack, id);
+                    if open.visit.vanishes {
+                        stack.abort(id);
+                        self.finish(stack, id);
+                    }
+                }
+            }
+            Event::Readable(id) | Event::Writable(id) => {
+                self.client_reads(stack, id);
+                self.backend_reads(now, stack, id);
+            }
+            Event::Closed(id, _) => {
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.outcome.has_ended = true;
+                }
+                self.client_reads(stack, id);
+                if self.serving.remove(&id).is_some() {
+                    stack.release(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        None
+    }
+
+    fn timer(&mut self, _: Time, _: &mut Stack<HeapBuf>) {}
+}
