@@ -105,6 +105,8 @@ fn marks_on_what_is_no_data_or_not_in_the_window_or_not_agreed_on_mean_nothing()
     peer.put(ACK, 1, 1 << 30, b"injected", NONE);
     peer.ecn = 0;
     peer.data(b"data", 1);
+    peer.ecn = EXPERIENCED;
+    peer.put(FIN | ACK, peer.next, 1, b"", NONE);
     assert!(peer.take().iter().all(|sent| !sent.flags.contains(ECE)));
     let (mut peer, _) = Peer::plain();
     peer.ecn = EXPERIENCED;

@@ -137,6 +137,19 @@ fn a_window_beside_a_syn_is_not_scaled() {
     assert_eq!(u32::from(peer.one().window) << syn.options.window_scale.unwrap(), 65_408);
     peer.put(ACK, 1, 1, b"", NONE);
     assert_eq!(peer.stack.info(id).unwrap().send_window, 500 << 7);
+    // Nor when both open at the same time.
+    let mut peer = Peer::listening(&ListenerConfig::default());
+    let id = peer.stack.connect(peer.now, super::peer::TUPLE, &Settings::default()).unwrap();
+    peer.one();
+    peer.window = 500;
+    for flags in [SYN, SYN | ACK] {
+        peer.put(flags, 0, 1, b"", Options { window_scale: Some(7), ..mss(1000) });
+        peer.take();
+    }
+    assert_eq!(
+        (peer.stack.state(id), peer.stack.info(id).unwrap().send_window),
+        (Some(State::Established), 500)
+    );
 }
 
 #[test]
@@ -166,5 +179,17 @@ fn a_closed_window_is_probed_after_a_timeout_and_not_before() {
     let rto = peer.stack.info(id).unwrap().rto / 1_000;
     peer.stack.send(id, HeapBuf::from(b"waiting")).unwrap();
     assert_eq!(peer.wait_ms(rto - 2), []);
+    assert_eq!(peer.wait_ms(4).len(), 1);
+}
+
+#[test]
+fn a_backend_is_not_asked_for_its_window_every_few_milliseconds() {
+    let (mut peer, id) = with(&Settings::towards_backends());
+    peer.stack.send(id, HeapBuf::from(b"measured")).unwrap();
+    peer.take();
+    peer.window = 0;
+    peer.put(ACK, 1, 9, b"", NONE);
+    peer.stack.send(id, HeapBuf::from(b"waiting")).unwrap();
+    assert_eq!(peer.wait_ms(198), []);
     assert_eq!(peer.wait_ms(4).len(), 1);
 }
