@@ -27,6 +27,9 @@ pub trait Application<B: Buf> {
     /// A client has connected to a service.
     fn accept(&mut self, stack: &mut Stack<B>, now: Time, id: ConnectionId, listener: &Rc<Listener>);
 
+    /// Some services are not what they were, or are gone: connections of these are to end.
+    fn services_changed(&mut self);
+
     /// Something has happened to a connection. Work that does not fit is left for [`Application::advance`].
     fn event(&mut self, stack: &mut Stack<B>, now: Time, event: Event, work: &mut Work);
 

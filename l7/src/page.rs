@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use crate::http::reason_phrase;
+
 /// See the module. It is shared between workers and connections, and whoever made it frees it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page {
@@ -26,7 +28,7 @@ impl Page {
         for (end, connection) in ends.iter_mut().zip(["", "Connection: close\r\n"]) {
             let mut head = String::new();
             // Writing to a string does not fail.
-            let _ = write!(head, "HTTP/1.1 {status} {}\r\n", reason(status));
+            let _ = write!(head, "HTTP/1.1 {status} {}\r\n", reason_phrase(status));
             if has_body {
                 let _ = write!(head, "Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
             }
@@ -55,38 +57,6 @@ impl Page {
     #[must_use]
     pub const fn body(&self) -> Range<u32> {
         self.ends[1]..self.ends[2]
-    }
-}
-
-/// The phrase of a status (RFC 9110, section 15). Nobody should read it, and some do.
-const fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        410 => "Gone",
-        413 => "Content Too Large",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "",
     }
 }
 

@@ -7,8 +7,6 @@
 //! - every wait has a deadline.
 
 mod conversation;
-mod head;
-mod scan;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -18,9 +16,9 @@ use evenkeel_datapath::packet::SharedPacket;
 use evenkeel_tcp::wheel::Wheel;
 use evenkeel_tcp::{ConnectionId, Event, Stack, Time};
 
+use crate::http::Refusal;
 use crate::{Application, Listener, Octets, Page, Work};
 use conversation::{Conversation, Next};
-use head::Refusal;
 
 /// See the module.
 pub struct Responder {
@@ -29,6 +27,8 @@ pub struct Responder {
     deadlines: Wheel,
     /// Conversations that have more to do and had no turn, each at least once.
     waiting: VecDeque<ConnectionId>,
+    /// How far the search for conversations of services that are gone has come.
+    ended_before: Option<usize>,
     desk: Desk,
 }
 
@@ -36,20 +36,27 @@ pub struct Responder {
 struct Desk {
     /// A head that came in pieces is put together here.
     scratch: Vec<u8>,
-    refusals: [Arc<Page>; Refusal::ALL.len()],
+    /// By [`Refusal`].
+    refusals: Vec<Arc<Page>>,
+    timeout: Arc<Page>,
+    not_allowed: Arc<Page>,
 }
 
 impl Desk {
     fn new() -> Self {
-        let refusals = Refusal::ALL.map(|refusal| {
-            let (status, text) = refusal.status();
-            Arc::new(Page::new(status, "text/plain", text.as_bytes()))
-        });
-        Self { scratch: Vec::new(), refusals }
+        let page = |status, text: String| Arc::new(Page::new(status, "text/plain", text.as_bytes()));
+        let refusals = Refusal::ALL.iter().map(|refusal| page(refusal.status(), format!("{refusal}\n")));
+        Self {
+            scratch: Vec::new(),
+            refusals: refusals.collect(),
+            timeout: page(408, "The request did not come in time.\n".to_owned()),
+            not_allowed: page(405, "There are no tunnels here.\n".to_owned()),
+        }
     }
 
+    /// The answer to what is refused.
     fn refusal(&self, refusal: Refusal) -> &Arc<Page> {
-        &self.refusals[refusal as usize]
+        self.refusals.get(refusal as usize).unwrap_or(&self.timeout)
     }
 }
 
@@ -68,6 +75,26 @@ impl Responder {
             Next::Wait(deadline) => self.deadlines.set(index, deadline),
             Next::Again => self.waiting.push_back(id),
             Next::End => self.end(id),
+        }
+    }
+
+    /// Ends conversations of services that are gone, a unit of work for a few of them each.
+    fn end_some<S: SharedPacket>(&mut self, stack: &mut Stack<Octets<S>>, work: &mut Work) {
+        const A_FEW: usize = 16;
+        while let Some(start) = self.ended_before.take_if(|_| work.take()) {
+            let some = self.conversations.get_mut(start..).unwrap_or_default();
+            let mut looked_at = 0;
+            for place in some.iter_mut().take(A_FEW) {
+                looked_at += 1;
+                if let Some(gone) = place.take_if(|conversation| conversation.is_of_the_past()) {
+                    self.deadlines.cancel(gone.id.index());
+                    stack.abort(gone.id);
+                }
+            }
+            if looked_at < A_FEW {
+                return;
+            }
+            self.ended_before = Some(start + looked_at);
         }
     }
 
@@ -91,6 +118,7 @@ impl<S: SharedPacket> Application<Octets<S>> for Responder {
             conversations: Vec::new(),
             deadlines: Wheel::new(connections, now),
             waiting: VecDeque::new(),
+            ended_before: None,
             desk: Desk::new(),
         }
     }
@@ -123,7 +151,12 @@ impl<S: SharedPacket> Application<Octets<S>> for Responder {
         }
     }
 
+    fn services_changed(&mut self) {
+        self.ended_before = Some(0);
+    }
+
     fn advance(&mut self, stack: &mut Stack<Octets<S>>, now: Time, work: &mut Work) {
+        self.end_some(stack, work);
         while let Some(index) = self.deadlines.expire(now, &mut work.0) {
             let place = self.conversations.get_mut(index as usize).and_then(Option::as_mut);
             let Some(conversation) = place else { continue };
@@ -145,7 +178,11 @@ impl<S: SharedPacket> Application<Octets<S>> for Responder {
     }
 
     fn deadline(&self) -> Option<Time> {
-        if self.waiting.is_empty() { self.deadlines.next_deadline() } else { Some(Time(0)) }
+        if self.waiting.is_empty() && self.ended_before.is_none() {
+            self.deadlines.next_deadline()
+        } else {
+            Some(Time(0))
+        }
     }
 }
 

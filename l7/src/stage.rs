@@ -74,6 +74,7 @@ impl<A: PacketPool, R: Application<Held<A::Packet>>> Stage<A> for L7<A::Packet, 
         let running = self.running.get_or_insert_with(|| Running::new(config, now));
         let mtu = snapshot.ports.iter().map(|port| port.mtu).min().unwrap_or(1_500);
         running.listening.adopt(&mut running.stack, services, mtu);
+        running.application.services_changed();
         running.has_more = true;
     }
 

@@ -8,13 +8,10 @@ use std::time::Duration;
 use evenkeel_datapath::packet::SharedPacket;
 use evenkeel_tcp::{ConnectionId, SendError, Time};
 
-use super::head::{Body, Refusal, Request};
-use super::scan::{Found, Scan};
 use super::{Desk, Ground};
+use crate::http::{Framing, HeadEnd, Limits, Method, Refusal, Request, Scratch};
 use crate::{Action, Listener, Octets, Page, Work};
 
-/// Octets of a head at most.
-const HEAD: u32 = 16 << 10;
 /// A head must have come so long after it began, the first one after the connection was accepted.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// A connection may be at rest between two requests, and must make some progress if it is not.
@@ -37,8 +34,10 @@ pub(super) struct Conversation {
     pub(super) id: ConnectionId,
     listener: Rc<Listener>,
     /// Of the head that is coming.
-    scan: Scan,
+    head_end: HeadEnd,
     head_until: Time,
+    /// Some of it is here.
+    has_begun: bool,
     /// Octets of the last request that are still to come, and that nobody wants.
     body: u64,
     /// What the connection had no room for.
@@ -57,14 +56,16 @@ struct Answer {
     parts: [Range<u32>; 2],
 }
 
-/// What a look at what was received came to.
-enum Read {
-    /// More is to come.
-    Nothing,
-    /// An empty line, which is ignored before a request (RFC 9112, section 2.2).
-    EmptyLine,
-    Request(Request),
-    Refused(Refusal),
+/// What an answer depends on.
+#[derive(Clone, Copy)]
+struct Question {
+    /// The answer has a head alone (RFC 9110, section 9.3.2).
+    is_head: bool,
+    /// It is for a tunnel, which leads nowhere here (RFC 9110, section 9.3.6).
+    is_connect: bool,
+    framing: Framing,
+    /// The connection ends with the answer.
+    closes: bool,
 }
 
 impl Conversation {
@@ -74,8 +75,9 @@ impl Conversation {
         let conversation = Self {
             id,
             listener,
-            scan: Scan::default(),
+            head_end: HeadEnd::of_request(),
             head_until,
+            has_begun: false,
             body: 0,
             unsent: None,
             closes: false,
@@ -83,6 +85,11 @@ impl Conversation {
             unacknowledged: 0,
         };
         (conversation, head_until)
+    }
+
+    /// True if its service is gone.
+    pub(super) fn is_of_the_past(&self) -> bool {
+        self.listener.is_gone()
     }
 
     /// Goes on as far as it can.
@@ -111,10 +118,10 @@ impl Conversation {
                 return Next::Again;
             }
             match self.read(ground, desk) {
-                Read::Nothing => return Next::Wait(self.head_until),
-                Read::EmptyLine => {}
-                Read::Request(request) => self.answer(request),
-                Read::Refused(refusal) => self.refuse(refusal, desk),
+                Ok(None) => return Next::Wait(self.head_until),
+                Ok(Some(question)) if question.is_connect => self.refuse(&desk.not_allowed),
+                Ok(Some(question)) => self.answer(question),
+                Err(refusal) => self.refuse(desk.refusal(refusal)),
             }
         }
     }
@@ -130,82 +137,63 @@ impl Conversation {
         if self.unacknowledged > 0 {
             return Next::Wait(ground.now + REST_TIME);
         }
-        let is_at_rest = self.scan.length() == 0 && self.body == 0;
+        let is_at_rest = !self.has_begun && self.body == 0;
         if self.closes || is_at_rest {
             ground.stack.release(self.id);
             return Next::End;
         }
-        self.refuse(Refusal::Timeout, desk);
+        self.refuse(&desk.timeout);
         self.send(ground);
         self.linger(ground)
     }
 
-    /// Looks for the next request in what was received.
-    fn read<S: SharedPacket>(&mut self, ground: &mut Ground<'_, S>, desk: &mut Desk) -> Read {
-        if self.scan.length() == 0 {
+    /// The next request in what was received, if it is there.
+    fn read<S: SharedPacket>(
+        &mut self,
+        ground: &mut Ground<'_, S>,
+        desk: &mut Desk,
+    ) -> Result<Option<Question>, Refusal> {
+        if !self.has_begun {
+            self.has_begun = true;
             self.head_until = ground.now + HEAD_TIME;
         }
-        let mut seen = self.scan.length() as usize;
-        let mut found = Found::Nothing;
-        for slice in ground.stack.read(self.id) {
-            let new = slice.get(seen..).unwrap_or_default();
-            seen = seen.saturating_sub(slice.len());
-            found = self.scan.scan(new);
-            if found != Found::Nothing || self.scan.length() > HEAD {
-                break;
-            }
-        }
-        match found {
-            Found::BareLineEnd => Read::Refused(Refusal::Bad),
-            _ if self.scan.length() > HEAD => Read::Refused(Refusal::TooLarge),
-            Found::Nothing => Read::Nothing,
-            Found::End(length) => {
-                let is_empty = length == 2;
-                let request = if is_empty { None } else { Some(self.parse(ground, desk, length as usize)) };
-                ground.consume(length as usize);
-                self.scan = Scan::default();
-                match request {
-                    None => Read::EmptyLine,
-                    Some(Ok(request)) => Read::Request(request),
-                    Some(Err(refusal)) => Read::Refused(refusal),
-                }
-            }
-        }
-    }
-
-    /// Parses a head of `length` octets: where it lies if that is one piece.
-    fn parse<S: SharedPacket>(
-        &self,
-        ground: &Ground<'_, S>,
-        desk: &mut Desk,
-        length: usize,
-    ) -> Result<Request, Refusal> {
+        let limits = Limits::default();
         let mut slices = ground.stack.read(self.id);
-        if let Some(head) = slices.next().and_then(|first| first.get(..length)) {
-            return Request::parse(head);
-        }
-        desk.scratch.clear();
-        for slice in ground.stack.read(self.id) {
-            let missing = length - desk.scratch.len();
-            desk.scratch.extend_from_slice(&slice[..slice.len().min(missing)]);
-        }
-        Request::parse(&desk.scratch)
+        let first = slices.next().unwrap_or_default();
+        // Where it lies, if it lies in one piece.
+        let octets = if first.len() == ground.readable() {
+            first
+        } else {
+            desk.scratch.clear();
+            for slice in ground.stack.read(self.id) {
+                let missing = (limits.head + 2).saturating_sub(desk.scratch.len());
+                desk.scratch.extend(slice.iter().take(missing));
+            }
+            &desk.scratch
+        };
+        let Some(place) = self.head_end.find(octets, &limits)? else { return Ok(None) };
+        let length = place.end;
+        let question = question(octets.get(place).unwrap_or_default(), &limits)?;
+        drop(slices);
+        ground.consume(length);
+        self.has_begun = false;
+        self.head_end = HeadEnd::of_request();
+        Ok(Some(question))
     }
 
-    fn answer(&mut self, request: Request) {
+    fn answer(&mut self, question: Question) {
         let Action::Respond(page) = self.listener.action();
-        match request.body {
-            Body::Length(length) => self.body = length,
-            Body::Unknown => self.closes = true,
+        if let Framing::Length(length) = question.framing {
+            self.body = length;
         }
-        self.closes |= request.closes;
-        let body = if request.is_head { 0..0 } else { page.body() };
+        self.closes = question.closes;
+        let body = if question.is_head { 0..0 } else { page.body() };
         self.unsent = Some(Answer { parts: [page.head(self.closes), body], page });
     }
 
-    fn refuse(&mut self, refusal: Refusal, desk: &Desk) {
+    fn refuse(&mut self, page: &Arc<Page>) {
         self.closes = true;
-        let page = Arc::clone(desk.refusal(refusal));
+        let page = Arc::clone(page);
         self.unsent = Some(Answer { parts: [page.head(true), page.body()], page });
     }
 
@@ -245,4 +233,23 @@ impl Conversation {
         });
         Next::Wait(until)
     }
+}
+
+/// What a head asks, as far as an answer that is always the same depends on it.
+fn question(head: &[u8], limits: &Limits) -> Result<Question, Refusal> {
+    let mut scratch = Scratch::new();
+    let request = Request::parse(head, limits, &mut scratch)?;
+    // Who waits to be told to go on may never send its content after another answer (RFC 9110, section 10.1.1); and chunks would have
+    // to be read to be skipped.
+    let is_open_end = match request.framing {
+        Framing::None | Framing::Length(0) => false,
+        Framing::Length(_) => request.expects_continue,
+        Framing::Chunked | Framing::UntilClose => true,
+    };
+    Ok(Question {
+        is_head: request.method == Method::Head,
+        is_connect: request.method == Method::Connect,
+        framing: request.framing,
+        closes: is_open_end || !request.keeps_alive,
+    })
 }
