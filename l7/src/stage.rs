@@ -1,7 +1,7 @@
 //! The stage itself: a stack that is fed with packets and time by a worker, and an application on it.
 //!
 //! Invariant: one turn does at most [`EVENTS`] units of the application's work and sends at most as many packets as the worker
-//! has room for, so that packets of layer 4 wait for some tens of microseconds at most.
+//! has room for; packets of layer 4 wait for no longer than that takes.
 
 mod arrival;
 mod departure;
