@@ -5,53 +5,37 @@ use std::rc::Rc;
 
 use evenkeel_tcp::Buf;
 
-/// Sizes of buffers that are kept: for a question or an answer, and for a full segment.
-const SIZES: [usize; 2] = [256, 2_048];
+/// For a question or an answer.
+const SMALL: usize = 256;
+/// For a full segment.
+const LARGE: usize = 2_048;
+
+/// What a buffer is made of: how much of it is filled, and all of it.
+struct Memory<T: ?Sized> {
+    filled: u32,
+    octets: T,
+}
+
+type Shared = Rc<Memory<[u8]>>;
 
 thread_local! {
-    static FREE: [RefCell<Vec<Rc<[u8]>>>; SIZES.len()] = const { [const { RefCell::new(Vec::new()) }; SIZES.len()] };
+    /// Small ones and large ones that nobody has.
+    static FREE: [RefCell<Vec<Shared>>; 2] = const { [const { RefCell::new(Vec::new()) }; 2] };
 }
 
-/// A buffer that goes back to where it came from with its last reference.
-pub(super) struct Recycled {
-    /// There until it is dropped.
-    memory: Option<Rc<[u8]>>,
-    length: u32,
-}
+/// A buffer that goes back to where it came from with its last reference, unless it is of a size of its own.
+pub(super) struct Recycled(Option<Shared>);
 
 impl Recycled {
-    /// As large as it is, and not kept.
-    pub(super) fn of(octets: Vec<u8>) -> Self {
-        let length = octets.len() as u32;
-        Self { memory: Some(Rc::from(octets)), length }
+    /// Of 64 KB.
+    pub(super) fn piece() -> Self {
+        Self(Some(Rc::new(Memory { filled: 64 << 10, octets: [0x5a; 64 << 10] })))
     }
-}
 
-impl Recycled {
     /// Copies of these, one behind the other: a segment at most.
     #[inline]
     pub(super) fn gathered<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut buffer = Self::free(1);
-        for piece in pieces {
-            buffer.append(piece);
-        }
-        buffer
-    }
-
-    #[inline]
-    fn free(class: usize) -> Self {
-        let free = FREE.with(|free| free[class].borrow_mut().pop());
-        Self { memory: Some(free.unwrap_or_else(|| Rc::from(vec![0; SIZES[class]]))), length: 0 }
-    }
-
-    /// Nobody else has it yet.
-    #[inline]
-    fn append(&mut self, octets: &[u8]) {
-        if let Some(room) = self.memory.as_mut().and_then(Rc::get_mut) {
-            let start = self.length as usize;
-            room[start..start + octets.len()].copy_from_slice(octets);
-            self.length += octets.len() as u32;
-        }
+        Self(Some(filled(free(1), pieces)))
     }
 }
 
@@ -59,35 +43,59 @@ impl From<&[u8]> for Recycled {
     /// A copy.
     #[inline]
     fn from(octets: &[u8]) -> Self {
-        let mut buffer = Self::free(usize::from(octets.len() > SIZES[0]));
-        buffer.append(octets);
-        buffer
+        Self(Some(filled(free(usize::from(octets.len() > SMALL)), core::iter::once(octets))))
     }
+}
+
+#[inline]
+fn free(class: usize) -> Shared {
+    FREE.with(|free| free[class].borrow_mut().pop()).unwrap_or_else(|| match class {
+        0 => Rc::new(Memory { filled: 0, octets: [0; SMALL] }),
+        _ => Rc::new(Memory { filled: 0, octets: [0; LARGE] }),
+    })
+}
+
+/// A buffer that nobody else has, with these in it.
+#[inline]
+fn filled<'a>(mut buffer: Shared, pieces: impl Iterator<Item = &'a [u8]>) -> Shared {
+    if let Some(memory) = Rc::get_mut(&mut buffer) {
+        let mut end = 0;
+        for piece in pieces {
+            memory.octets[end..end + piece.len()].copy_from_slice(piece);
+            end += piece.len();
+        }
+        memory.filled = end as u32;
+    }
+    buffer
 }
 
 impl Buf for Recycled {
     #[inline]
     fn octets(&self) -> &[u8] {
-        self.memory.as_ref().map_or(&[], |memory| &memory[..self.length as usize])
+        self.0.as_ref().map_or(&[], |memory| &memory.octets[..memory.filled as usize])
     }
 
     #[inline]
     fn share(&self) -> Self {
-        Self { memory: self.memory.clone(), length: self.length }
+        Self(self.0.clone())
     }
 
     #[inline]
     fn true_size(&self) -> u32 {
-        self.memory.as_ref().map_or(0, |memory| memory.len() as u32)
+        self.0.as_ref().map_or(0, |memory| memory.octets.len() as u32)
     }
 }
 
 impl Drop for Recycled {
     #[inline]
     fn drop(&mut self) {
-        let Some(mut memory) = self.memory.take() else { return };
-        let class = SIZES.iter().position(|&size| size == memory.len());
-        if let (Some(class), Some(_)) = (class, Rc::get_mut(&mut memory)) {
+        let Some(memory) = self.0.take() else { return };
+        let class = match memory.octets.len() {
+            SMALL => 0,
+            LARGE => 1,
+            _ => return,
+        };
+        if Rc::strong_count(&memory) == 1 {
             FREE.with(|free| free[class].borrow_mut().push(memory));
         }
     }

@@ -22,6 +22,8 @@ const OCTETS: u64 = 256 << 20;
 const CLIENT: [u8; 4] = [198, 18, 0, 1];
 /// Octets that may be under way.
 const WINDOW: usize = 256 << 10;
+/// Segments that arrive at once.
+const BURST: usize = 32;
 
 pub(super) fn run(report: &mut Report, options: &Options) -> Result<()> {
     if !options.wants("bulk-1460") {
@@ -50,9 +52,10 @@ fn ours() -> Result<f64> {
     receiver.listen(remote, &ListenerConfig { settings: settings.clone(), ..ListenerConfig::default() })?;
     let id = sender.connect(Time(0), Tuple { local: Endpoint::v4(CLIENT, 5_000), remote }, &settings)?;
     // What is sent is shared, not copied: the application has it in memory that lasts.
-    let piece = Recycled::of(vec![0x5a; 64 << 10]);
+    let piece = Recycled::piece();
     let (mut given, mut taken, mut now) = (0, 0, Time(0));
     let mut accepted: Option<ConnectionId> = None;
+    let mut burst = Vec::with_capacity(BURST);
     let start = machine::now();
     for turn in 0_u64.. {
         now = Time(now.0 + 10_000);
@@ -60,7 +63,7 @@ fn ours() -> Result<f64> {
         while given < OCTETS && sender.send(id, evenkeel_tcp::Buf::share(&piece)).is_ok() {
             given += 64 << 10;
         }
-        carry(now, &mut sender, &mut receiver);
+        carry(now, &mut sender, &mut receiver, &mut burst);
         while let Some(event) = receiver.next_event() {
             if let Event::Acceptable(listener) = event {
                 accepted = receiver.accept(listener);
@@ -71,7 +74,7 @@ fn ours() -> Result<f64> {
             receiver.consume(id, count);
             taken += count as u64;
         }
-        carry(now, &mut receiver, &mut sender);
+        carry(now, &mut receiver, &mut sender, &mut burst);
         for stack in [&mut sender, &mut receiver] {
             if stack.deadline().is_some_and(|deadline| deadline <= now) {
                 stack.advance(now);
@@ -85,13 +88,22 @@ fn ours() -> Result<f64> {
     Ok(gigabits(machine::now().nanos_since(start)))
 }
 
-/// Moves what one sends to the other, in buffers of the other's own.
-fn carry(now: Time, from: &mut Stack<Recycled>, to: &mut Stack<Recycled>) {
+/// Moves what one sends to the other, in buffers of the other's own, in bursts as a worker does.
+fn carry(
+    now: Time,
+    from: &mut Stack<Recycled>,
+    to: &mut Stack<Recycled>,
+    burst: &mut Vec<Incoming<Recycled>>,
+) {
     while let Some(outgoing) = from.poll_transmit(now) {
         let (local, remote): (Addr, Addr) = (outgoing.remote.addr, outgoing.local.addr);
         let pieces = core::iter::once(outgoing.header).chain(outgoing.payload.slices());
-        to.receive(now, Incoming { local, remote, ecn: 0, segment: Recycled::gathered(pieces) });
+        burst.push(Incoming { local, remote, ecn: 0, segment: Recycled::gathered(pieces) });
+        if burst.len() == BURST {
+            to.receive_burst(now, burst);
+        }
     }
+    to.receive_burst(now, burst);
 }
 
 fn smol() -> Result<f64> {

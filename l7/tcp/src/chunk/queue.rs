@@ -2,6 +2,7 @@
 //!
 //! Invariant: a queue that is empty is in nobody's hands but the [`Spares`], so that an idle connection has none.
 
+use core::cell::Cell;
 use std::collections::VecDeque;
 
 use crate::receive::Disorder;
@@ -17,6 +18,8 @@ pub(crate) struct Queue<B> {
     first: Option<Chunk<B>>,
     /// Those behind the first.
     rest: VecDeque<Chunk<B>>,
+    /// Index in `rest` of the chunk that was looked for last.
+    last_found: Cell<usize>,
     true_size: u64,
     /// What an assembler knows about chunks behind a gap.
     pub(crate) disorder: Option<Box<Disorder>>,
@@ -96,10 +99,17 @@ impl<B: Buf> Queue<B> {
     pub(crate) fn pop_front(&mut self) -> Option<Chunk<B>> {
         let chunk = self.first.take()?;
         if !self.rest.is_empty() {
-            self.first = self.rest.pop_front();
+            self.first = self.next_first();
         }
         self.true_size -= u64::from(chunk.true_size());
         Some(chunk)
+    }
+
+    /// What becomes the first chunk when that is gone.
+    #[inline]
+    fn next_first(&mut self) -> Option<Chunk<B>> {
+        *self.last_found.get_mut() = self.last_found.get().saturating_sub(1);
+        self.rest.pop_front()
     }
 
     /// Drops the first `octets` octets, or as many as there are.
@@ -113,7 +123,7 @@ impl<B: Buf> Queue<B> {
             }
             octets -= length;
             self.true_size -= u64::from(first.true_size());
-            self.first = if self.rest.is_empty() { None } else { self.rest.pop_front() };
+            self.first = if self.rest.is_empty() { None } else { self.next_first() };
         }
     }
 
@@ -141,14 +151,19 @@ impl<B: Buf> Queue<B> {
     /// Index behind the first chunk of the first one that ends after `at`, which lies behind the first chunk.
     #[inline]
     fn first_of_rest_ending_after(&self, at: SequenceNumber) -> usize {
-        // Chunks are mostly of one size.
-        if let Some(second) = self.rest.front() {
-            let guess = (at.octets_after(second.sequence) / second.len().max(1)) as usize;
-            if self.rest.get(guess).is_some_and(|chunk| at.lies_in(chunk.sequence, chunk.len())) {
-                return guess;
-            }
-        }
-        self.rest.partition_point(|chunk| !chunk.end().follows(at))
+        let has =
+            |index: usize| self.rest.get(index).is_some_and(|chunk| at.lies_in(chunk.sequence, chunk.len()));
+        // Mostly octets are asked for in their order.
+        let last = self.last_found.get();
+        let found = if has(last) {
+            last
+        } else if has(last + 1) {
+            last + 1
+        } else {
+            self.rest.partition_point(|chunk| !chunk.end().follows(at))
+        };
+        self.last_found.set(found);
+        found
     }
 }
 
@@ -174,8 +189,14 @@ impl<B> Spares<B> {
     #[inline]
     pub(crate) fn take(&mut self) -> Box<Queue<B>> {
         self.queues.pop().unwrap_or_else(|| {
-            let (first, rest) = (None, VecDeque::new());
-            Box::new(Queue { first, rest, true_size: 0, disorder: None, urgent_end: SequenceNumber(0) })
+            Box::new(Queue {
+                first: None,
+                rest: VecDeque::new(),
+                last_found: Cell::new(0),
+                true_size: 0,
+                disorder: None,
+                urgent_end: SequenceNumber(0),
+            })
         })
     }
 

@@ -46,13 +46,18 @@ impl<B: Buf> Stack<B> {
             self.shared.counters.count(Counter::InErrs);
             return;
         };
-        let tuple = tuple(&packet, ports);
-        let is_it =
-            |connection: &Connection<B>| connection.tuple == tuple && !connection.bits.has(Bits::UNLISTED);
-        let found = if self.connections.at(guess).is_some_and(is_it) {
+        // Compared where they lie: a tuple just put together would be read in other pieces than it was written in, and waited for.
+        let is_it = |tuple: &Tuple| {
+            tuple.remote.addr == packet.remote
+                && tuple.local.addr == packet.local
+                && [tuple.remote.port, tuple.local.port] == ports
+        };
+        let is_guessed =
+            |connection: &Connection<B>| is_it(&connection.tuple) && !connection.bits.has(Bits::UNLISTED);
+        let found = if self.connections.at(guess).is_some_and(is_guessed) {
             Some(Reference::Connection(guess))
         } else {
-            self.find(&tuple, hash)
+            self.find_by(hash, is_it)
         };
         if let Some(Reference::Connection(index)) = found
             && packet.ecn & EXPERIENCED != EXPERIENCED
@@ -67,7 +72,7 @@ impl<B: Buf> Stack<B> {
                 Some(segment) => packet.segment = segment,
             }
         }
-        self.receive_any(&tuple, hash, found, packet.segment, packet.ecn);
+        self.receive_any(&tuple(&packet, ports), hash, found, packet.segment, packet.ecn);
     }
 
     /// Whatever is not as expected.

@@ -86,13 +86,17 @@ impl<B: Buf> Stack<B> {
     /// What is known of `tuple`.
     #[inline]
     pub(super) fn find(&self, tuple: &Tuple, hash: u32) -> Option<Reference> {
+        self.find_by(hash, |other| other == tuple)
+    }
+
+    /// What is known under this hash of a tuple that `is_it`.
+    #[inline]
+    pub(super) fn find_by(&self, hash: u32, is_it: impl Fn(&Tuple) -> bool) -> Option<Reference> {
         self.table.find(hash, |reference| match reference {
             Reference::Connection(index) => {
-                self.connections.at(index).is_some_and(|connection| connection.tuple == *tuple)
+                self.connections.at(index).is_some_and(|connection| is_it(&connection.tuple))
             }
-            Reference::TimeWait(place) => {
-                self.time_wait.at(place).is_some_and(|record| record.tuple == *tuple)
-            }
+            Reference::TimeWait(place) => self.time_wait.at(place).is_some_and(|record| is_it(&record.tuple)),
         })
     }
 
