@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
+use crate::segment::Segment;
 use crate::{
-    Addr, Config, ConnectionId, Endpoint, Event, HeapBuf, Incoming, ListenerConfig, ListenerId, Settings,
-    Stack, Time, Tuple,
+    Addr, Config, ConnectionId, Endpoint, Event, HeapBuf, IcmpError, Incoming, ListenerConfig, ListenerId,
+    Settings, Stack, Time, Tuple,
 };
 
 pub(super) const CLIENT: Endpoint = Endpoint::v4([192, 0, 2, 1], 40_000);
@@ -27,6 +28,8 @@ pub(super) struct Pair {
     pub(super) listener: ListenerId,
     /// Segments that went, both ways.
     pub(super) sent: usize,
+    /// The MTU of a router on the way, which drops what is larger and says so by ICMP.
+    pub(super) router: Option<usize>,
     delay_micros: u32,
     flying: VecDeque<Flying>,
 }
@@ -41,7 +44,16 @@ impl Pair {
         let client = Stack::new(&config, 1, now);
         let mut server = Stack::new(&config, 2, now);
         let listener = server.listen(SERVER, listener).unwrap();
-        Self { client, server, now, listener, sent: 0, delay_micros: 500, flying: VecDeque::new() }
+        Self {
+            client,
+            server,
+            now,
+            listener,
+            sent: 0,
+            router: None,
+            delay_micros: 500,
+            flying: VecDeque::new(),
+        }
     }
 
     /// A pair with one connection open: the client's id of it, and the server's.
@@ -79,12 +91,22 @@ impl Pair {
     fn collect(&mut self) {
         let arrival = self.now.plus_micros(self.delay_micros);
         for stack in [&mut self.client, &mut self.server] {
+            let mut dropped = Vec::new();
             while let Some(segment) = stack.poll_transmit(self.now) {
                 let (from, to, ecn) = (segment.local.addr, segment.remote.addr, segment.ecn);
                 let mut octets = segment.header.to_vec();
+                let tuple = Tuple { local: segment.local, remote: segment.remote };
                 segment.payload.slices().for_each(|slice| octets.extend(slice));
                 self.sent += 1;
+                if let Some(mtu) = self.router.filter(|mtu| octets.len() + 20 > *mtu) {
+                    let quoted = Segment::read(&octets).unwrap().sequence;
+                    dropped.push((tuple, quoted, IcmpError::TooBig { mtu: mtu as u32 }));
+                    continue;
+                }
                 self.flying.push_back(Flying { arrival, from, to, octets, ecn });
+            }
+            for (tuple, quoted, error) in dropped {
+                stack.icmp(self.now, &tuple, quoted, error);
             }
         }
     }

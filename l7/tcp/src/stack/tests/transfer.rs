@@ -103,3 +103,22 @@ fn clocks_may_wrap_amid_a_transfer() {
         assert_eq!(course(start), plain, "{wrap}");
     }
 }
+
+#[test]
+fn a_transfer_finds_the_narrow_place_of_its_path() {
+    // RFC 1191: what is too large is dropped, and ICMP says how large it may be.
+    let (mut pair, client, server) = Pair::connected(&ListenerConfig::default(), &Settings::default());
+    pair.router = Some(1_000);
+    let data = octets(200_000, 4);
+    pair.client.send(client, HeapBuf::from(&data[..])).unwrap();
+    let end = pair.now.plus_millis(2_000);
+    let mut taken: Vec<u8> = Vec::new();
+    while taken.len() < data.len() && pair.now < end {
+        pair.run(pair.now.plus_millis(1));
+        pair.server.read(server).for_each(|slice| taken.extend(slice));
+        let readable = pair.server.readable(server);
+        pair.server.consume(server, readable);
+    }
+    assert!(taken == data, "{} octets", taken.len());
+    assert_eq!(pair.client.info(client).unwrap().send_mss, 1_000 - 20 - 20 - 12);
+}
