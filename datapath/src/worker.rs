@@ -208,7 +208,7 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>, S: Stage<A>> Worker<Q, A, S> {
                 moved += self.forward(now, Origin::Port);
             }
         }
-        if let Some(inbox) = &self.inbox {
+        if let Some(inbox) = self.inbox.as_ref().filter(|inbox| !inbox.is_empty()) {
             self.burst.clear();
             self.burst.extend(std::iter::from_fn(|| inbox.pop()).take(BURST));
             if !self.burst.is_empty() {
@@ -216,7 +216,7 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>, S: Stage<A>> Worker<Q, A, S> {
                 moved += self.forward(now, Origin::Worker);
             }
         }
-        for ring in &self.from_kernel {
+        for ring in self.from_kernel.iter().filter(|ring| !ring.is_empty()) {
             for packet in std::iter::from_fn(|| ring.pop()).take(BURST) {
                 self.pipeline.counters.add(WorkerCounter::FromKernel, 1);
                 let port = packet.port();
@@ -236,9 +236,7 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>, S: Stage<A>> Worker<Q, A, S> {
         let Self { pipeline, snapshot, pool, exits, burst, outcome, for_l7, .. } = self;
         let count = burst.len();
         pipeline.forward(snapshot, now, origin, burst, pool, outcome);
-        for (packet, verdict) in burst.drain(..).zip(&outcome.verdicts) {
-            exits.carry_out(packet, *verdict, &mut pipeline.counters, for_l7);
-        }
+        exits.carry_out_all(burst, &outcome.verdicts, &mut pipeline.counters, for_l7);
         for (packet, port) in outcome.originated.drain(..) {
             exits.transmit(packet, port, &mut pipeline.counters);
         }
@@ -277,6 +275,10 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>, S: Stage<A>> Worker<Q, A, S> {
     }
 
     fn take_commands(&mut self, now: Time) {
+        // To look at a ring costs less than to take nothing from it.
+        if self.unanswered.is_none() && self.handle.commands.is_empty() {
+            return;
+        }
         for _ in 0..COMMANDS_PER_TURN {
             if let Some(reply) = self.unanswered.take() {
                 self.unanswered = self.handle.replies.push(reply).err();

@@ -22,6 +22,9 @@ const SWEEP_PERIOD_NS: u64 = 4_000_000_000;
 /// Places swept in one turn at most.
 const PLACES_PER_SWEEP: u64 = 1024;
 
+/// Places swept in one turn at least, if in any, except in small tables: neighbours in memory come near together.
+const LEAST_PLACES: u64 = 64;
+
 /// How far the sweep for expired flows has come.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sweep {
@@ -97,7 +100,7 @@ impl Pipeline {
         let capacity = u64::from(self.table.capacity());
         let elapsed_ns = now.nanos_since(self.sweep.last).min(SWEEP_PERIOD_NS);
         let due = (capacity * elapsed_ns / SWEEP_PERIOD_NS).min(PLACES_PER_SWEEP) as u32;
-        if due == 0 {
+        if u64::from(due) < LEAST_PLACES.min(capacity / 16).max(1) {
             return;
         }
         self.sweep.last = now;

@@ -47,8 +47,33 @@ impl<Q: Queue> Exits<Q> {
         self.ports.get_mut(port).map_or(0, |exit| exit.queue.receive(burst))
     }
 
+    /// Carries out the verdicts on a burst and leaves it empty. Nearly always all of its packets leave by one port.
     #[inline]
-    pub(super) fn carry_out(
+    pub(super) fn carry_out_all(
+        &mut self,
+        burst: &mut Vec<Q::Packet>,
+        verdicts: &[Verdict],
+        counters: &mut Counters,
+        for_l7: &mut Vec<Q::Packet>,
+    ) {
+        if let Some((Verdict::Transmit(port), others)) = verdicts.split_first()
+            && others.iter().all(|verdict| *verdict == Verdict::Transmit(*port))
+            && let Some(exit) = self.ports.get_mut(usize::from(port.0))
+            && burst.len() == verdicts.len()
+        {
+            if exit.pending.capacity() - exit.pending.len() < burst.len() {
+                exit.flush(counters);
+            }
+            exit.pending.append(burst);
+            return;
+        }
+        for (packet, verdict) in burst.drain(..).zip(verdicts) {
+            self.carry_out(packet, *verdict, counters, for_l7);
+        }
+    }
+
+    #[inline]
+    fn carry_out(
         &mut self,
         packet: Q::Packet,
         verdict: Verdict,
