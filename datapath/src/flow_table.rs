@@ -20,7 +20,7 @@ use crate::machine::{Region, equal_lanes, prefetch};
 use crate::snapshot::{BackendId, ServiceSlot};
 
 /// Version of the memory layout. It changes with any change of [`Entry`] or the buckets.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// References in one bucket.
 const SLOTS: usize = 10;
@@ -251,10 +251,10 @@ impl FlowTable {
         self.reduce((mixed ^ mixed >> 12).wrapping_mul(0x297a_2d39))
     }
 
-    /// The stored part of a key's hash.
+    /// The stored part of a key's hash, all of whose bits are equally good.
     #[inline]
     const fn stored(hash: u64) -> u32 {
-        (hash ^ hash >> 32) as u32
+        (hash >> 32) as u32
     }
 
     /// Never zero, which marks a free slot.
