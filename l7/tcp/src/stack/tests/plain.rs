@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::anything::{Step, step, take};
 use super::peer::{ACK, LOCAL, PEER_ISN, Peer, REMOTE, SYN, Sent};
-use crate::segment::{MAX_HEADER, Options, Segment, Timestamps};
+use crate::segment::{Flags, MAX_HEADER, Options, Segment, Timestamps};
 use crate::{Config, Counters, Event, HeapBuf, Incoming, Info, ListenerConfig, Settings, Time};
 
 /// Segments of a conversation without accidents.
@@ -12,11 +12,13 @@ fn expected() -> impl Strategy<Value = Step> {
     let acknowledgement = prop_oneof![Just(0), 0i32..4_000];
     let length = prop_oneof![Just(0u16), Just(1_000), 0u16..1_500];
     let window = prop_oneof![3 => Just(u16::MAX), 1 => any::<u16>(), 1 => Just(0)];
-    (any::<bool>(), acknowledgement, length, window, any::<bool>(), 0u32..3).prop_map(
-        |(is_pushed, acknowledgement, length, window, is_stamped, ahead)| {
+    // PSH or not, and at times what is said about congestion.
+    let flags = prop_oneof![4 => Just(0x10u8), 4 => Just(0x18), 1 => Just(0x50), 1 => Just(0x90)];
+    (flags, acknowledgement, length, window, any::<bool>(), 0u32..3).prop_map(
+        |(flags, acknowledgement, length, window, is_stamped, ahead)| {
             let stamps = Timestamps { value: 1_000 + ahead, echo: 0 };
             Step::Segment {
-                flags: if is_pushed { 0x18 } else { 0x10 },
+                flags,
                 sequence: 0,
                 acknowledgement,
                 length,
@@ -96,7 +98,8 @@ proptest! {
 
     #[test]
     fn both_ways_come_to_the_same_end(
-        steps in prop::collection::vec(steps(), 1..150), stamps: bool, sack: bool, no_delay: bool, is_small: bool,
+        steps in prop::collection::vec((steps(), prop_oneof![4 => Just(2u8), 1 => 0u8..4]), 1..150),
+        stamps: bool, sack: bool, ecn: bool, no_delay: bool, is_small: bool,
     ) {
         let receive_buffer = if is_small { 8_000 } else { 100_000 };
         let settings = Settings { receive_buffer, initial_window: 8_000, send_buffer: 20_000, no_delay, ..Settings::default() };
@@ -106,12 +109,13 @@ proptest! {
         let timestamps = stamps.then_some(Timestamps { value: 1_000, echo: 0 });
         let options = Options { mss: Some(1_000), sack_permitted: sack, timestamps, ..Options::NONE };
         for peer in [&mut short, &mut long] {
-            peer.put(SYN, 0, 0, &[], options);
+            peer.put(if ecn { SYN | Flags::ECE | Flags::CWR } else { SYN }, 0, 0, &[], options);
             peer.take();
             peer.put(ACK, 1, 1, &[], Options { timestamps, ..Options::NONE });
         }
         prop_assert_eq!(seen(&mut short, false), seen(&mut long, true));
-        for step in &steps {
+        for (step, mark) in &steps {
+            (short.ecn, long.ecn) = (*mark, *mark);
             take(&mut short, step);
             take(&mut long, step);
             prop_assert_eq!(seen(&mut short, false), seen(&mut long, true), "{:?}", step);
