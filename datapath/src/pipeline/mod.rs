@@ -113,13 +113,14 @@ struct Lane {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 enum Step {
+    /// TCP or UDP of this worker, plain and quiet: zero.
+    Plain = 0,
     /// There is nothing left to find out.
     Decided,
     /// Not plain, and not looked at yet.
     Other,
-    /// TCP or UDP of this worker, plain and quiet.
-    Plain,
     /// The same with SYN, FIN or RST.
     Signal,
     /// Plain, and prepared to open a flow.
@@ -267,14 +268,15 @@ impl Pipeline {
         if !single {
             self.steer_burst(snapshot, origin, burst, of_burst);
         }
-        if self.guess_burst(of_burst) {
+        let is_quiet = self.guess_burst(of_burst);
+        if !is_quiet {
             self.classify_others(snapshot, origin, burst, of_burst);
             self.prepare_burst(snapshot, of_burst);
         }
         let mut turn = Turn::new(snapshot, now, pool, &mut outcome.originated, &mut outcome.parsed);
         outcome.verdicts.clear();
         turn.parsed.clear();
-        self.decide_burst(&mut turn, burst, &mut lanes[..count], &mut outcome.verdicts);
+        self.decide_burst(&mut turn, is_quiet, burst, &mut lanes[..count], &mut outcome.verdicts);
         self.lanes = lanes;
     }
 
@@ -317,22 +319,24 @@ impl Pipeline {
         }
     }
 
-    /// Guesses flows; true if some packet is not a quiet one of a flow.
+    /// Guesses flows; true if all packets are quiet ones of flows.
     #[inline(never)]
     fn guess_burst(&self, lanes: &mut [Lane]) -> bool {
-        let mut any = 0;
+        let (mut steps, mut strangers) = (0, 0);
         for lane in lanes {
             // Of a packet that has no hash this is nonsense that nobody looks at.
             lane.guess = self.table.guess(lane.hash);
-            any |= lane.step as u32 ^ Step::Plain as u32 | u32::from(!lane.guess.is_some());
+            steps |= lane.step as u8;
+            strangers += u32::from(!lane.guess.is_some());
         }
-        any != 0
+        steps == Step::Plain as u8 && strangers == 0
     }
 
     #[inline(never)]
     fn decide_burst<A: PacketPool>(
         &mut self,
         turn: &mut Turn<'_, A>,
+        is_quiet: bool,
         burst: &mut [A::Packet],
         lanes: &mut [Lane],
         verdicts: &mut Vec<Verdict>,
@@ -340,7 +344,10 @@ impl Pipeline {
         verdicts.resize(lanes.len(), Verdict::Drop(DropReason::NoPort));
         let mut start = 0;
         while start < lanes.len() {
-            let end = start + self.recognize_run(turn, &mut lanes[start..]);
+            let is_other = |lane: &Lane| lane.step != Step::Plain;
+            let end = if is_quiet { None } else { lanes[start..].iter().position(is_other) };
+            let end = end.map_or(lanes.len(), |length| start + length);
+            self.recognize_run(turn, &mut lanes[start..end]);
             let run = (&mut burst[start..end], &mut lanes[start..end], &mut verdicts[start..end]);
             self.rewrite_run(turn, run.0, run.1, run.2, start);
             start = end;

@@ -48,12 +48,12 @@ impl Way {
 
 impl Pipeline {
     /// Finds out what the packets of a run of plain and quiet ones become: a lane is [`Step::Translate`] or [`Step::PassOn`]
-    /// then, or as it was if it is not that simple. Returns the length of the run, with which `lanes` begin.
+    /// then, or as it was if it is not that simple.
     #[inline(never)]
-    pub(super) fn recognize_run<A: PacketPool>(&mut self, turn: &Turn<'_, A>, lanes: &mut [Lane]) -> usize {
-        let length = lanes.iter().position(|lane| lane.step != Step::Plain).unwrap_or(lanes.len());
+    pub(super) fn recognize_run<A: PacketPool>(&mut self, turn: &Turn<'_, A>, lanes: &mut [Lane]) {
+        let length = lanes.len();
         let mut others = 0;
-        for lane in &mut lanes[..length] {
+        for lane in lanes {
             // Compiled once for each direction, without the other one's steps.
             let step = match lane.guess.direction() {
                 Direction::Forward => self.recognize::<_, false>(Direction::Forward, turn, lane),
@@ -65,7 +65,6 @@ impl Pipeline {
             }
         }
         self.counters.add(WorkerCounter::Hits, (length - others) as u64);
-        length
     }
 
     /// The verdict on a packet that may change the state of its flow; `None` if it is not that simple, and then nothing has
