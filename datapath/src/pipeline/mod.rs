@@ -5,7 +5,7 @@
 //!
 //! 1. `Pipeline::classify`: parse, find the owner, hash, prefetch the bucket of the flow table;
 //! 2. look into the bucket, prefetch the flow;
-//! 3. `Pipeline::decide`: find or open the flow, rewrite the packet.
+//! 3. `Pipeline::decide_burst`: find or open the flow, rewrite the packet; plain and quiet ones in runs.
 
 mod cut;
 mod errors;
