@@ -133,6 +133,9 @@ impl<B: Buf> Connection<B> {
         self.send_next = range.end;
         let timestamps = self.timestamps(now);
         self.recovery.sent(&mut shared.flights, range, timestamps.map_or(0, |stamps| stamps.value), now);
+        if length == unsent {
+            self.recovery.application_limited();
+        }
         shared.counters.count(Counter::OutSegs);
         let lead = Lead { sequence: range.start, flags, timestamps, sack, has_payload: length > 0 };
         let header = self.write(&lead, shared, header);

@@ -70,6 +70,11 @@ impl Delivered {
         self.limited_until = Some(self.octets.wrapping_add(pipe));
     }
 
+    #[cfg(test)]
+    pub(super) fn is_limited(&self) -> bool {
+        self.limited_until.is_some()
+    }
+
     /// `octets` arrived, of which those with `stamp` were sent last.
     #[inline]
     pub(super) fn sample(&mut self, octets: u32, stamp: &Stamp, now: Time) -> Option<RateSample> {
@@ -88,5 +93,27 @@ impl Delivered {
             interval,
             application_limited: self.limited_until.is_some(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_the_applications_until_what_it_had_sent_has_arrived() {
+        let mut delivered = Delivered::default();
+        let stamp = Stamp { delivered: 0, delivered_at: 0, first_sent: 0, sent: Time(0) };
+        let mut arrive =
+            |octets, millis| delivered.sample(octets, &stamp, Time::from_millis(millis)).unwrap();
+        assert!(!arrive(1_000, 10).application_limited);
+        delivered.limit(3_000);
+        let mut arrive =
+            |octets, millis| delivered.sample(octets, &stamp, Time::from_millis(millis)).unwrap();
+        assert_eq!(
+            arrive(2_999, 20),
+            RateSample { delivered: 3_999, interval: 20_000, application_limited: true }
+        );
+        assert!(!arrive(1, 30).application_limited);
     }
 }

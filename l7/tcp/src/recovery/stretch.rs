@@ -73,7 +73,8 @@ impl Recovery {
         self.rtt.sample(rtt, length, mss, now);
         self.rtt.progress();
         if limited {
-            let rate = RateSample { delivered: length, interval: rtt, application_limited: false };
+            let application_limited = self.congestion.window().saturating_sub(length) >= mss;
+            let rate = RateSample { delivered: length, interval: rtt, application_limited };
             self.congestion.on_ack(&AckEvent {
                 now,
                 octets: length,

@@ -145,11 +145,16 @@ impl Recovery {
         self.rtt.smoothed_nanos() >> SLACK_SHIFT
     }
 
-    /// There is nothing more to send although the window allows it: samples of the rate of delivery are the application's.
+    /// All there is to send has gone: if the window would allow more, samples of the rate of delivery are the application's until
+    /// what is in flight now has arrived. (That the window does not grow then is [`Usage`](super::flight::Usage)'s affair.)
+    #[inline]
     pub fn application_limited(&mut self) {
+        let (window, mss) = (self.congestion.window(), self.mss());
         if let Some(flight) = &mut self.flight {
             let pipe = flight.pipe();
-            flight.delivered.limit(pipe);
+            if window.saturating_sub(pipe) >= mss {
+                flight.delivered.limit(pipe);
+            }
         }
     }
 

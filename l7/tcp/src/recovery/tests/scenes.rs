@@ -308,3 +308,16 @@ fn ecn_lowers_the_window_once_a_round_trip_and_sends_nothing_again() {
     }
     assert_eq!((reductions, scene.recovery.threshold()), (1, 7_000));
 }
+
+#[test]
+fn samples_of_the_rate_are_the_applications_where_the_window_allows_more() {
+    for (segments, is_limited) in [(4, true), (10, false)] {
+        let mut scene = Scene::new(true);
+        scene.send(1);
+        scene.pass(10);
+        scene.send(segments - 1);
+        scene.recovery.application_limited();
+        scene.pass(90);
+        assert_eq!(scene.recovery.flight.as_ref().unwrap().delivered.is_limited(), is_limited, "{segments}");
+    }
+}
