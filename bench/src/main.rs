@@ -48,7 +48,10 @@ enum Suite {
     Flows,
     /// How soon a change is in force while packets are forwarded, and what it costs.
     Update,
-    /// The userspace TCP beside smoltcp, and over lossy paths beside Linux, which needs root.
+    /// The userspace TCP beside smoltcp (echo-*, idle-bytes, short-connection, bulk-1460), and over a relay beside Linux, which
+    /// needs root: grid-* (ours at both ends), grid-to-linux-* and grid-from-linux-* (ours and the kernel's, bytes checked),
+    /// each -{1,20,100}ms-{100m-q100,1g-q1000,0.1%-random,0.1%-burst,1%-...,5%-...}-{goodput,10k,100k,1m};
+    /// fair-ours-* and fair-linux-* (two flows share a line, both ours or one of them).
     Tcp,
     /// The parts of the proxy stage: p99 by balancing policy with one slow backend, in virtual time.
     L7,

@@ -23,11 +23,19 @@ const GIGABIT: u64 = 1_000_000_000;
 /// Packets that are lost in a row where losses come in bursts.
 const BURST: f64 = 4.0;
 
+const ROUND_TRIPS: [u64; 3] = [1, 20, 100];
+
+/// The cells whose line is slow enough for two flows at once.
+#[must_use]
+pub fn bottlenecks() -> Vec<Cell> {
+    cells().into_iter().filter(|cell| cell.name.ends_with("100m-q100")).collect()
+}
+
 /// All cells, in the order of the report.
 #[must_use]
 pub fn cells() -> Vec<Cell> {
     let mut cells = Vec::new();
-    for millis in [1, 20, 100] {
+    for millis in ROUND_TRIPS {
         let round_trip = Duration::from_millis(millis);
         let cell = |name: &str, model: Model, at_once, goal| Cell {
             name: format!("{millis}ms-{name}"),

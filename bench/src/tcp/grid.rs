@@ -82,9 +82,8 @@ impl Measure {
         let slot = options.slot.max(cell.round_trip * 50);
         // Short ones show only in numbers what a lost SYN does.
         let times = match cell.round_trip.as_millis() {
-            0..10 => 4,
-            10..50 => 2,
-            _ => 1,
+            0..50 => 4,
+            _ => 2,
         };
         let transfer = |name, octets, requests| Self { name, octets: Some(octets), requests, limit: LIMIT };
         [

@@ -3,6 +3,7 @@
 
 pub mod cell;
 mod cpu;
+mod fair;
 pub mod grid;
 pub mod linux;
 mod ours;
@@ -48,5 +49,6 @@ impl Options {
 /// When bytes are wrong, and, for the cases that use Linux, when this is not root.
 pub fn run(report: &mut Report, options: &Options) -> Result<()> {
     cpu::run(report, options)?;
-    grid::run(report, options)
+    grid::run(report, options)?;
+    fair::run(report, options)
 }

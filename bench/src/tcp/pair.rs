@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow, ensure};
 use super::linux::{Servers, fetch};
 use super::ours;
 use super::place::{CLIENT, Family, Place, SERVER};
-use super::port::Tap;
+use super::port::{Alternate, Tap};
 use super::relay::{Account, Wires, relay};
 use crate::hosts::{Clients, Fetched, Host, Request};
 use crate::network::{Model, Random};
@@ -31,6 +31,11 @@ pub enum Pair {
     /// The kernel's server, and our clients.
     LinuxToOurs {
         /// The server's congestion control.
+        congestion: &'static str,
+    },
+    /// Our server and the kernel's, whose flows alternate, and the kernel's clients.
+    Both {
+        /// The kernel's congestion control.
         congestion: &'static str,
     },
 }
@@ -80,11 +85,37 @@ impl Rig {
         seeds: &[u64],
         load: Load,
     ) -> Result<(Vec<Vec<Fetched>>, Account)> {
+        let wires = Wires::separate(self.next_port, models, seeds.iter().copied());
+        self.run(pair, wires, seeds, load)
+    }
+
+    /// The same, all on one link, on which `seed` says what happens.
+    ///
+    /// # Errors
+    /// As for [`Rig::batch`].
+    pub fn share(
+        &mut self,
+        pair: Pair,
+        models: [Model; 2],
+        seed: u64,
+        seeds: &[u64],
+        load: Load,
+    ) -> Result<(Vec<Vec<Fetched>>, Account)> {
+        let wires = Wires::shared(self.next_port, models, seed);
+        self.run(pair, wires, seeds, load)
+    }
+
+    fn run(
+        &mut self,
+        pair: Pair,
+        wires: Wires,
+        seeds: &[u64],
+        load: Load,
+    ) -> Result<(Vec<Vec<Fetched>>, Account)> {
         let first = self.next_port;
         // Below the ports that the kernel gives to clients.
         self.next_port = if first > 30_000 { 2_000 } else { first + seeds.len() as u16 };
         let ports = first..first + seeds.len() as u16;
-        let wires = Wires::separate(first, models, seeds.iter().copied());
         let stop = AtomicBool::new(false);
         let flows: Vec<(u16, u64)> = ports.clone().zip(seeds.iter().copied()).collect();
         let (client, server) = (&mut self.client_tap, &mut self.server_tap);
@@ -101,6 +132,18 @@ impl Rig {
                 let server = ours::server(ports);
                 with_kernel_clients(&self.client, family, flows, load, &stop, || {
                     relay(client, server, wires, &stop)
+                })
+            }
+            Pair::Both { congestion } => {
+                let _servers = serve(congestion)?;
+                let both = Alternate {
+                    first_port: first,
+                    first: ours::server(ports.clone()),
+                    second: server,
+                    is_turn_of_second: false,
+                };
+                with_kernel_clients(&self.client, family, flows, load, &stop, || {
+                    relay(client, both, wires, &stop)
                 })
             }
             Pair::LinuxToOurs { congestion } => {

@@ -60,6 +60,40 @@ impl<A: Application> Port for Host<A> {
     }
 }
 
+/// Two servers at one end, whose flows have ports in turn: the first one's, and then the other one's.
+pub(super) struct Alternate<A, B> {
+    pub(super) first_port: u16,
+    pub(super) first: A,
+    pub(super) second: B,
+    /// Which of them may send next: nobody's packets wait for the other's.
+    pub(super) is_turn_of_second: bool,
+}
+
+impl<A: Port, B: Port> Port for Alternate<A, B> {
+    fn take(&mut self, now: u64, packet: &mut Vec<u8>) -> Result<bool> {
+        for _ in 0..2 {
+            self.is_turn_of_second ^= true;
+            let is_there = if self.is_turn_of_second {
+                self.first.take(now, packet)?
+            } else {
+                self.second.take(now, packet)?
+            };
+            if is_there {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn give(&mut self, now: u64, packet: &[u8]) -> Result<()> {
+        match ports(packet) {
+            Some((_, port)) if port.wrapping_sub(self.first_port) % 2 == 0 => self.first.give(now, packet),
+            Some(_) => self.second.give(now, packet),
+            None => Ok(()),
+        }
+    }
+}
+
 const HEADER: usize = 14;
 const MTU: usize = 1_500;
 
