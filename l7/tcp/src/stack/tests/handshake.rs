@@ -220,3 +220,16 @@ fn data_beside_a_syn_is_asked_for_again() {
     let id = peer.stack.accept(peer.listener).unwrap();
     assert_eq!(peer.stack.read(id).flatten().copied().collect::<Vec<_>>(), b"early");
 }
+
+#[test]
+fn a_handshake_that_crossed_another_measures_nothing() {
+    // Two segments with the SYN went, and nobody knows which of them is answered (RFC 6298, section 3).
+    let (mut peer, id) = opening();
+    peer.now = peer.now.plus_millis(500);
+    peer.put(SYN, 0, 0, &[], mss(1000));
+    peer.take();
+    peer.now = peer.now.plus_millis(10);
+    peer.put(ACK, 1, 1, &[], NONE);
+    let info = peer.stack.info(id).unwrap();
+    assert_eq!((info.state, info.rtt, info.rto), (State::Established, 0, 1_000_000));
+}
