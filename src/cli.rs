@@ -86,6 +86,9 @@ pub(crate) enum Ask {
     /// Flows: which client is with which backend.
     #[command(subcommand, arg_required_else_help = true)]
     Flow(Flow),
+    /// Connections that end in the balancer: services in mode `l7`.
+    #[command(subcommand, arg_required_else_help = true)]
+    Connection(Connection),
     /// Show why packets were dropped, by reason.
     Drops {
         /// Show the reasons that did not occur, too.
@@ -271,6 +274,46 @@ pub(crate) enum Flow {
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Connection {
+    /// List connections.
+    List {
+        /// Only of this service.
+        #[arg(long)]
+        service: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Show one connection in the terms of Linux's TCP_INFO.
+    Show(ConnectionName),
+    /// Show the last segments of a connection; they are remembered from the first time that this is asked.
+    Trace {
+        #[command(flatten)]
+        which: ConnectionName,
+        /// Show them and remember none from now on.
+        #[arg(long)]
+        end: bool,
+    },
+    /// Show what the balancer's TCP has counted, under the names of `nstat`.
+    Counters {
+        /// Show counters that are zero, too.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// A connection is named by its two ends.
+#[derive(Args, Debug)]
+pub(crate) struct ConnectionName {
+    /// The client's end.
+    #[arg(value_name = "CLIENT:PORT", value_parser = units::endpoint)]
+    pub(crate) client: SocketAddr,
+    /// The service's end.
+    #[arg(value_name = "VIP:PORT", value_parser = units::endpoint)]
+    pub(crate) vip: SocketAddr,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use evenkeel_control::protocol::Answer;
 
-use cli::{Ask, Cli, Command};
+use cli::{Ask, Cli, Command, Connection};
 use exit::{Exit, Failure, Outcome};
 use output::Output;
 
@@ -65,7 +65,10 @@ fn ask(cli: &Cli, command: &Ask, output: &mut Output) -> Outcome {
     }
     match client::meaning(&request, &line)? {
         Answer::Done { generation, report: Some(report) } => {
-            let is_all = matches!(command, Ask::Drops { all: true });
+            let is_all = matches!(
+                command,
+                Ask::Drops { all: true } | Ask::Connection(Connection::Counters { all: true })
+            );
             tables::write(output, generation, &report, is_all)?;
         }
         Answer::Done { generation, report: None } => {

@@ -3,7 +3,7 @@
 use evenkeel_config::{Mode, Respond};
 use evenkeel_control::protocol::{BackendSpec, Request};
 
-use crate::cli::{Ask, Backend, BackendName, Flow, Service, ServiceAdd};
+use crate::cli::{Ask, Backend, BackendName, Connection, Flow, Service, ServiceAdd};
 
 /// What `command` asks of the running balancer.
 pub(crate) fn request(command: &Ask) -> Request {
@@ -12,6 +12,7 @@ pub(crate) fn request(command: &Ask) -> Request {
         Ask::Service(service) => self::service(service),
         Ask::Backend(backend) => self::backend(backend),
         Ask::Flow(flow) => self::flow(flow),
+        Ask::Connection(connection) => self::connection(connection),
         Ask::Drops { .. } => Request::Drops {},
         Ask::Worker(_) => Request::WorkerList {},
         Ask::Port(_) => Request::PortList {},
@@ -72,6 +73,19 @@ fn backend(backend: &Backend) -> Request {
             let (service, backend) = named(which);
             Request::BackendWeight { service, backend, weight: *weight }
         }
+    }
+}
+
+fn connection(connection: &Connection) -> Request {
+    match connection {
+        Connection::List { service, limit } => {
+            Request::ConnectionList { service: service.clone(), limit: Some(*limit) }
+        }
+        Connection::Show(which) => Request::ConnectionShow { client: which.client, vip: which.vip },
+        Connection::Trace { which, end } => {
+            Request::ConnectionTrace { client: which.client, vip: which.vip, end: Some(*end) }
+        }
+        Connection::Counters { .. } => Request::ConnectionCounters {},
     }
 }
 

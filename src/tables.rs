@@ -1,5 +1,7 @@
 //! What the balancer reports, as tables for people.
 
+mod connections;
+
 use evenkeel_control::protocol::{
     BackendReport, Counts, DropsReport, FlowsReport, NewFlowReport, NextHopReport, PortReport, ReloadReport,
     Report, ServiceReport, StatusReport, WorkerReport,
@@ -22,6 +24,8 @@ pub(crate) fn write(
         Report::Service(service) => self::service(output, service),
         Report::Backends(backends) => output.table(&self::backends(backends), "no backends"),
         Report::Flows(flows) => self::flows(output, flows),
+        Report::Connections(report) => connections::write(output, report),
+        Report::TcpCounters(report) => connections::counters(output, report, is_all),
         Report::Drops(drops) => self::drops(output, drops, is_all),
         Report::Workers(workers) => output.table(&self::workers(workers), "no workers"),
         Report::Ports(ports) => output.table(&self::ports(ports), "no ports"),

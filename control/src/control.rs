@@ -21,6 +21,7 @@ use evenkeel_datapath::time::Time;
 use tracing::{debug, info, warn};
 
 use crate::compile::{Fixed, Tables, compile};
+use crate::connections::{Survey, answer_of};
 use crate::desired::{DesiredState, NewService};
 use crate::fleet::Fleet;
 use crate::flows::Search;
@@ -47,6 +48,7 @@ pub struct Control {
     config_file: PathBuf,
     waiting: Vec<Waiting>,
     searches: Vec<(Ticket, Search)>,
+    surveys: Vec<(Ticket, Survey)>,
     next_ticket: u64,
     missed: BTreeSet<IpAddr>,
     stopping: bool,
@@ -118,6 +120,7 @@ impl Control {
             config_file,
             waiting: Vec::new(),
             searches: Vec::new(),
+            surveys: Vec::new(),
             next_ticket: 0,
             missed: BTreeSet::new(),
             stopping: false,
@@ -280,6 +283,14 @@ impl Control {
                 }
             }
         }
+        for mut answer in heard.of_stages.into_iter().filter_map(answer_of) {
+            for (_, survey) in &mut self.surveys {
+                match survey.take(answer) {
+                    Some(other) => answer = other,
+                    None => break,
+                }
+            }
+        }
         self.slots.release(&self.fleet);
         if let Some((desired, drained)) = self.desired.with_drained_down(now) {
             self.desired = desired;
@@ -290,6 +301,7 @@ impl Control {
         }
         let mut answers = self.acknowledged(now);
         self.finish_searches(now, &mut answers);
+        self.finish_surveys(now, &mut answers);
         answers
     }
 
@@ -321,6 +333,27 @@ impl Control {
         }
     }
 
+    fn finish_surveys(&mut self, now: Time, answers: &mut Vec<(Ticket, Answer)>) {
+        for (ticket, mut survey) in std::mem::take(&mut self.surveys) {
+            if survey.poll(&self.fleet, now) {
+                let report = survey.report(&self.desired);
+                answers.push((ticket, self.done(Some(report))));
+            } else {
+                self.surveys.push((ticket, survey));
+            }
+        }
+    }
+
+    /// Begins a survey of connections.
+    pub(crate) fn survey(&mut self, wanted: crate::connections::Wanted, now: Time) -> Submitted {
+        let ticket = self.ticket();
+        let workers = self.fleet.handles().map(|handle| handle.id.0);
+        let mut survey = Survey::new(wanted, workers, ticket.0, now);
+        survey.poll(&self.fleet, now);
+        self.surveys.push((ticket, survey));
+        Submitted::Waiting(ticket)
+    }
+
     /// The newest generation.
     pub(crate) fn generation(&self) -> u64 {
         self.fleet.newest().generation
@@ -333,7 +366,7 @@ impl Control {
 
     /// True while an answer is due or a worker is behind: time to look often.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.waiting.is_empty() || !self.searches.is_empty()
+        !self.waiting.is_empty() || !self.searches.is_empty() || !self.surveys.is_empty()
     }
 
     /// True once every worker runs the first snapshot or a later one.

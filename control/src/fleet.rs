@@ -4,6 +4,7 @@
 //! - Nothing here waits: a ring that is full is tried again later, and only the newest snapshot is kept for that.
 //! - Every snapshot that was ever sent is held here until no worker holds it, so it is this thread that frees it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
 
@@ -27,6 +28,8 @@ pub(crate) struct Fleet {
 /// What workers have said.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
+    /// Answers of stages.
+    pub(crate) of_stages: Vec<Box<dyn Any + Send>>,
     /// Flow queries, answered.
     #[expect(clippy::vec_box, reason = "they go back into rings, as they came")]
     pub(crate) answers: Vec<Box<FlowQuery>>,
@@ -75,7 +78,7 @@ impl Fleet {
                 match worker.handle.replies.pop() {
                     Some(Reply::Returned(snapshot)) => drop(snapshot),
                     Some(Reply::Flows(query)) => heard.answers.push(query),
-                    Some(Reply::Answered(answer)) => drop(answer),
+                    Some(Reply::Answered(answer)) => heard.of_stages.push(answer),
                     Some(Reply::Unresolved(addr)) => heard.unresolved.push(addr),
                     None => break,
                 }
@@ -93,6 +96,23 @@ impl Fleet {
         worker.handle.commands.push(Command::Flows(query)).map_err(|command| match command {
             Command::Flows(query) => query,
             Command::Adopt(_) | Command::Ask(_) | Command::Stop => {
+                unreachable!("a ring gives back what was pushed")
+            }
+        })
+    }
+
+    /// Asks a worker's stage; gives the question back if the ring is full or there is no such worker.
+    pub(crate) fn ask_stage(
+        &self,
+        worker: u8,
+        question: Box<dyn Any + Send>,
+    ) -> Result<(), Box<dyn Any + Send>> {
+        let Some(worker) = self.workers.iter().find(|member| member.handle.id.0 == worker) else {
+            return Err(question);
+        };
+        worker.handle.commands.push(Command::Ask(question)).map_err(|command| match command {
+            Command::Ask(question) => question,
+            Command::Adopt(_) | Command::Flows(_) | Command::Stop => {
                 unreachable!("a ring gives back what was pushed")
             }
         })

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod compile;
+mod connections;
 mod control;
 mod desired;
 mod fleet;

@@ -5,11 +5,13 @@
 //! valid word; no line panics.
 
 mod answer;
+mod connections;
 mod fields;
 mod report;
 mod request;
 
 pub use answer::{Answer, Refusal, RefusalKind, Report};
+pub use connections::*;
 pub use fields::{BackendSpec, Deadline};
 pub use report::*;
 pub use request::{MAX_LINE, Request, parse_line};

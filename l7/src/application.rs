@@ -33,6 +33,12 @@ pub trait Application<B: Buf> {
     /// Something has happened to a connection. Work that does not fit is left for [`Application::advance`].
     fn event(&mut self, stack: &mut Stack<B>, now: Time, event: Event, work: &mut Work);
 
+    /// Connections that it has lie below this place.
+    fn places(&self) -> u32;
+
+    /// The connection in a place, if there is one.
+    fn at(&self, place: u32) -> Option<ConnectionId>;
+
     /// Does what is due, and what was left.
     fn advance(&mut self, stack: &mut Stack<B>, now: Time, work: &mut Work);
 

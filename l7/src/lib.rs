@@ -19,15 +19,19 @@ mod octets;
 mod page;
 pub mod proxy;
 pub mod proxy_protocol;
+mod query;
 mod responder;
 pub mod route;
 mod service;
 mod stage;
 pub mod tls;
 
+pub use evenkeel_tcp as tcp;
+
 pub use application::{Application, Work};
 pub use octets::Octets;
 pub use page::Page;
+pub use query::{ConnectionView, GAUGES, NUMBERS, Query};
 pub use responder::Responder;
 pub use service::{Action, Listener, Service, Services};
 pub use stage::{Config, L7};

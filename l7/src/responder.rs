@@ -151,6 +151,14 @@ impl<S: SharedPacket> Application<Octets<S>> for Responder {
         }
     }
 
+    fn places(&self) -> u32 {
+        u32::try_from(self.conversations.len()).unwrap_or(u32::MAX)
+    }
+
+    fn at(&self, place: u32) -> Option<ConnectionId> {
+        Some(self.conversations.get(place as usize)?.as_ref()?.id)
+    }
+
     fn services_changed(&mut self) {
         self.ended_before = Some(0);
     }

@@ -3,6 +3,7 @@
 //! Invariant: one turn does at most [`EVENTS`] units of the application's work and sends at most as many packets as the worker
 //! has room for; packets of layer 4 wait for no longer than that takes.
 
+mod answering;
 mod arrival;
 mod departure;
 mod listening;
@@ -17,7 +18,7 @@ use evenkeel_datapath::stage::{Stage, Turn};
 use evenkeel_datapath::time::Time;
 use evenkeel_tcp::{Checksums, Event, ListenerId, Stack};
 
-use crate::{Application, Octets, Services, Work};
+use crate::{Application, Octets, Query, Services, Work};
 use listening::Listening;
 
 /// Units of work in one turn.
@@ -101,7 +102,11 @@ impl<A: PacketPool, R: Application<Held<A::Packet>>> Stage<A> for L7<A::Packet, 
         self.running.as_ref()?.deadline().map(|deadline| Time(deadline.0))
     }
 
-    fn answer(&mut self, _: Time, _: &mut (dyn Any + Send)) {}
+    fn answer(&mut self, _: Time, question: &mut (dyn Any + Send)) {
+        if let (Some(running), Some(query)) = (&mut self.running, question.downcast_mut::<Query>()) {
+            running.answer(query);
+        }
+    }
 
     fn publish(&mut self) {}
 }

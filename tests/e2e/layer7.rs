@@ -1,13 +1,13 @@
 //! Layer 7: real clients against the balancer's own TCP and HTTP, on good wires and on bad ones. The kernel of the balancer sees no
 //! segment of it.
 
-use std::io::Write;
-use std::process::Stdio;
+use std::io::{Read, Write};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::lab::{Lab, succeed};
+use crate::lab::{Lab, number, succeed};
 use crate::network::{Loss, Model};
 use crate::relay::Relay;
 
@@ -17,6 +17,7 @@ on_each_wire!(
     nonsense_is_refused_and_disturbs_nobody,
     pages_come_change_and_go_at_run_time,
     a_bad_link_costs_time_and_nothing_else,
+    connections_can_be_looked_at,
 );
 
 const HELLO: [&str; 2] = ["192.0.2.40", "[2001:db8::40]"];
@@ -197,4 +198,58 @@ fn a_bad_link_costs_time_and_nothing_else(lab: &Lab) {
     let counts = relay.take_up();
     assert!(counts.iter().all(|counts| counts.lost > 10), "{counts:?}");
     check_that_nobody_else_was_involved(lab);
+}
+
+fn connections_can_be_looked_at(lab: &Lab) {
+    let port = "40123";
+    let line = format!("TCP:{}:80,sourceport={port},connect-timeout=5", HELLO[0]);
+    let mut client = lab
+        .at("client", "socat")
+        .args(["-", &line])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("socat");
+    let ask = |client: &mut Child| {
+        let input = client.stdin.as_mut().expect("its input");
+        input.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
+        let mut answer = vec![0; 1024];
+        let length = client.stdout.as_mut().expect("its output").read(&mut answer).expect("an answer");
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200 OK\r\n"));
+    };
+    ask(&mut client);
+    let ends = [&format!("10.9.0.2:{port}"), "192.0.2.40:80"];
+    let said = |verb: &str| {
+        let output = lab.evenkeel(&[&["connection", verb, "--json"][..], &ends].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")["connections"].take()
+    };
+    let shown = said("show");
+    let connection = &shown["connections"][0];
+    assert_eq!((&connection["service"], &connection["state"]), (&json!("hello"), &json!("ESTAB")), "{shown}");
+    assert_eq!(connection["tcp_info"]["tcpi_bytes_received"], 27, "{shown}");
+    assert!(number(&connection["tcp_info"]["tcpi_rtt"]) > 0, "{shown}");
+    let listed = lab.ask(&json!({ "command": "connection list", "service": "hello" }));
+    assert_eq!(listed["connections"]["connections"].as_array().map(Vec::len), Some(1), "{listed}");
+
+    assert_eq!(said("trace")["steps"], json!([]));
+    ask(&mut client);
+    let traced = said("trace");
+    let steps = traced["steps"].as_array().expect("steps");
+    assert!(steps.iter().any(|step| step["outgoing"] == false && step["length"] == 27), "{traced}");
+    assert!(steps.iter().any(|step| step["outgoing"] == true && step["length"] != 0), "{traced}");
+
+    let counted = lab.ask(&json!({ "command": "connection counters" }))["tcp_counters"].take();
+    let counters = counted["counters"].as_array().expect("counters");
+    let count = |name: &str| {
+        let counter = counters.iter().find(|counter| counter["name"] == name).expect("the counter");
+        number(&counter["count"])
+    };
+    assert_eq!((count("TcpPassiveOpens"), count("connections")), (1, 1), "{counted}");
+    assert!(count("TcpInSegs") > 4, "{counted}");
+    client.kill().expect("kill");
+    client.wait().expect("socat ends");
+    let gone =
+        || lab.ask(&json!({ "command": "connection list" }))["connections"]["connections"] == json!([]);
+    lab.await_that("the connection's end", gone);
 }

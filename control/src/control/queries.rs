@@ -8,6 +8,7 @@ use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_datapath::time::Time;
 
 use super::{Control, Submitted};
+use crate::connections::Wanted;
 use crate::flows::{Filter, LIMIT, MAX_LIMIT, Search};
 use crate::protocol::{Refusal, RefusalKind, Report, Request};
 use crate::words;
@@ -22,13 +23,23 @@ impl Control {
             }
             Request::FlowList { service, backend, worker, limit } => {
                 let filter = self.filter(service.as_deref(), backend, worker)?;
-                let limit = limit.unwrap_or(LIMIT);
-                if !(1..=MAX_LIMIT).contains(&limit) {
-                    let message = format!("a limit is 1 to {MAX_LIMIT}, and not {limit}");
-                    return Err(Refusal::new(RefusalKind::BadValue, message).field("limit"));
-                }
+                let limit = listed(limit)?;
                 return Ok(self.search(FlowQuestion::List { from: 0 }, filter, limit, now));
             }
+            Request::ConnectionList { service, limit } => {
+                let vip =
+                    service.map(|name| self.desired.service(&name).map(|service| service.vip)).transpose()?;
+                let limit = listed(limit)? as usize;
+                return Ok(self.survey(Wanted::List { vip, limit }, now));
+            }
+            Request::ConnectionShow { client, vip } => {
+                return Ok(self.survey(Wanted::Show(client, vip), now));
+            }
+            Request::ConnectionTrace { client, vip, end } => {
+                let is_on = !end.unwrap_or(false);
+                return Ok(self.survey(Wanted::Trace { client, vip, is_on }, now));
+            }
+            Request::ConnectionCounters {} => return Ok(self.survey(Wanted::Counters, now)),
             Request::Status {} => Report::Status(Box::new(self.status(now))),
             Request::ServiceList {} => Report::Services(self.services(now)),
             Request::ServiceShow { service } => {
@@ -76,4 +87,14 @@ impl Control {
         self.searches.push((ticket, search));
         Submitted::Waiting(ticket)
     }
+}
+
+/// How many are listed, if that may be asked for.
+fn listed(limit: Option<u32>) -> Result<u32, Refusal> {
+    let limit = limit.unwrap_or(LIMIT);
+    if (1..=MAX_LIMIT).contains(&limit) {
+        return Ok(limit);
+    }
+    let message = format!("a limit is 1 to {MAX_LIMIT}, and not {limit}");
+    Err(Refusal::new(RefusalKind::BadValue, message).field("limit"))
 }

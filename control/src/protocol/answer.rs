@@ -4,6 +4,7 @@ use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use super::connections::{ConnectionsReport, TcpCountersReport};
 use super::report::{
     BackendReport, DropsReport, FlowsReport, NextHopReport, PortReport, ReloadReport, ServiceReport,
     StatusReport, VersionReport, WorkerReport,
@@ -44,6 +45,10 @@ pub enum Report {
     Backends(Vec<BackendReport>),
     /// Of `flow lookup` and `flow list`.
     Flows(FlowsReport),
+    /// Of `connection list`, `connection show` and `connection trace`.
+    Connections(ConnectionsReport),
+    /// Of `connection counters`.
+    TcpCounters(TcpCountersReport),
     /// Of `drops`.
     Drops(DropsReport),
     /// Of `worker list`.

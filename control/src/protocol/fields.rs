@@ -221,6 +221,14 @@ impl Field for u32 {
     }
 }
 
+impl Field for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_json(value: Value, path: &str) -> Result<Self, Refusal> {
+        value.as_bool().ok_or_else(|| Refusal::wrong_type(path, Self::EXPECTED, &value))
+    }
+}
+
 impl Field for u8 {
     const EXPECTED: &'static str = "a whole number up to 255";
 

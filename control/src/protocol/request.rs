@@ -167,6 +167,31 @@ commands! {
         /// At most so many; 100 when absent.
         limit: Option<u32>,
     }
+    /// Connections at layer 7, of all workers.
+    query ConnectionList = "connection list" {
+        /// Only of this service.
+        service: Option<String>,
+        /// At most so many; 100 when absent.
+        limit: Option<u32>,
+    }
+    /// One connection at layer 7.
+    query ConnectionShow = "connection show" {
+        /// Its client.
+        client: SocketAddr,
+        /// Where the client connected to.
+        vip: SocketAddr,
+    }
+    /// The last segments of a connection at layer 7, which are remembered from the first such question on.
+    query ConnectionTrace = "connection trace" {
+        /// Its client.
+        client: SocketAddr,
+        /// Where the client connected to.
+        vip: SocketAddr,
+        /// They are remembered no longer.
+        end: Option<bool>,
+    }
+    /// What the TCP of each worker has counted.
+    query ConnectionCounters = "connection counters" {}
     /// Why packets were dropped.
     query Drops = "drops" {}
     /// Every worker, with its counters.

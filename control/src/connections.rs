@@ -1,0 +1,275 @@
+//! Questions about connections at layer 7: put to the workers page by page, over the rings, within a time.
+//!
+//! Invariant: of one survey, each worker has at most one question at a time; a survey ends by its deadline, and then names the
+//! workers that have not answered.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evenkeel_datapath::time::Time;
+use evenkeel_l7::tcp::{Counter, Endpoint, Info, State, Step, Tuple};
+use evenkeel_l7::{ConnectionView, GAUGES, Query};
+
+use crate::desired::DesiredState;
+use crate::fleet::Fleet;
+use crate::protocol::{
+    ConnectionReport, ConnectionsReport, CounterReport, Counts, Report, StepReport, TcpCountersReport,
+};
+
+/// Connections in one answer of a worker.
+const PAGE: usize = 256;
+
+/// Steps in one answer of a worker.
+const STEPS: usize = 1_024;
+
+/// How long a survey may take.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// What is wanted to be known.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    /// Connections, at most so many, of one service or of all.
+    List { vip: Option<SocketAddr>, limit: usize },
+    /// One, by its client and its VIP.
+    Show(SocketAddr, SocketAddr),
+    /// Its last segments; and they are remembered from now on, or no longer.
+    Trace { client: SocketAddr, vip: SocketAddr, is_on: bool },
+    /// What each worker's stack has counted.
+    Counters,
+}
+
+/// One survey under way.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    wanted: Wanted,
+    until: Time,
+    inquiries: Vec<Inquiry>,
+    found: Vec<(u8, ConnectionView)>,
+    steps: Vec<Step>,
+    /// By worker, in the order of the inquiries.
+    counters: Vec<(u8, Vec<u64>)>,
+    /// There is more than the limit lets in.
+    cut: bool,
+}
+
+#[derive(Debug)]
+struct Inquiry {
+    worker: u8,
+    token: u64,
+    state: Asking,
+}
+
+#[derive(Debug)]
+enum Asking {
+    /// The next question is not in the worker's ring yet.
+    Question(Box<Query>),
+    /// It is.
+    Waiting,
+    /// There is nothing more to ask.
+    Over,
+}
+
+impl Survey {
+    /// Begins a survey among `workers`. `mark` tells it from all others.
+    pub(crate) fn new(wanted: Wanted, workers: impl Iterator<Item = u8>, mark: u64, now: Time) -> Self {
+        let (only, trace, room, steps) = match &wanted {
+            Wanted::List { .. } => (None, None, PAGE, 0),
+            Wanted::Counters => (None, None, 0, 0),
+            Wanted::Show(client, vip) => (Some((*client, *vip)), None, 1, 0),
+            Wanted::Trace { client, vip, is_on } => (Some((*client, *vip)), Some(*is_on), 1, STEPS),
+        };
+        let tuple =
+            |(client, vip): (SocketAddr, SocketAddr)| Tuple { local: vip.into(), remote: client.into() };
+        let inquiry = |worker| {
+            let token = mark << 8 | u64::from(worker);
+            let query = Query::new(token, only.map(tuple), trace, room, steps);
+            Inquiry { worker, token, state: Asking::Question(Box::new(query)) }
+        };
+        Self {
+            inquiries: workers.map(inquiry).collect(),
+            wanted,
+            until: now + PATIENCE,
+            found: Vec::new(),
+            steps: Vec::new(),
+            counters: Vec::new(),
+            cut: false,
+        }
+    }
+
+    /// Takes an answer; gives it back if it is not to a question of this survey.
+    pub(crate) fn take(&mut self, answer: Box<Query>) -> Option<Box<Query>> {
+        let is_its = |inquiry: &&mut Inquiry| {
+            inquiry.token == answer.token && matches!(inquiry.state, Asking::Waiting)
+        };
+        let Some(inquiry) = self.inquiries.iter_mut().find(is_its) else { return Some(answer) };
+        let limit = if let Wanted::List { limit, .. } = self.wanted { limit } else { 1 };
+        let vip = if let Wanted::List { vip: Some(vip), .. } = self.wanted { Some(vip.into()) } else { None };
+        let is_of_service =
+            |found: &&ConnectionView| vip.is_none_or(|vip: Endpoint| found.tuple.local == vip);
+        for found in answer.connections.iter().filter(is_of_service) {
+            if self.found.len() == limit {
+                self.cut = true;
+                break;
+            }
+            self.found.push((inquiry.worker, *found));
+        }
+        self.steps.extend(&answer.steps);
+        let is_counted = matches!(self.wanted, Wanted::Counters);
+        if is_counted {
+            self.counters.push((inquiry.worker, answer.counters.clone()));
+        }
+        inquiry.state = match answer.next {
+            Some(from) if !self.cut && !is_counted => {
+                let mut next = answer;
+                next.again(from);
+                Asking::Question(next)
+            }
+            _ => Asking::Over,
+        };
+        None
+    }
+
+    /// Puts the questions that are to be put; true when the survey is over.
+    pub(crate) fn poll(&mut self, fleet: &Fleet, now: Time) -> bool {
+        let is_one = matches!(self.wanted, Wanted::Show(..) | Wanted::Trace { .. });
+        if self.cut || is_one && !self.found.is_empty() {
+            self.inquiries.clear();
+        }
+        for inquiry in &mut self.inquiries {
+            inquiry.state = match std::mem::replace(&mut inquiry.state, Asking::Over) {
+                Asking::Question(query) => match fleet.ask_stage(inquiry.worker, query) {
+                    Ok(()) => Asking::Waiting,
+                    // What came back is what was given.
+                    Err(question) => question.downcast().map_or(Asking::Over, Asking::Question),
+                },
+                state => state,
+            };
+        }
+        now >= self.until || self.inquiries.iter().all(|inquiry| matches!(inquiry.state, Asking::Over))
+    }
+
+    /// What was found, in the order of the workers.
+    pub(crate) fn report(mut self, desired: &DesiredState) -> Report {
+        let is_late = |inquiry: &&Inquiry| !matches!(inquiry.state, Asking::Over);
+        let late_workers: Vec<u8> =
+            self.inquiries.iter().filter(is_late).map(|inquiry| inquiry.worker).collect();
+        if matches!(self.wanted, Wanted::Counters) {
+            self.counters.sort_by_key(|(worker, _)| *worker);
+            return Report::TcpCounters(counters_report(&self.counters, late_workers));
+        }
+        self.found.sort_by_key(|(worker, _)| *worker);
+        let is_traced = matches!(self.wanted, Wanted::Trace { .. });
+        Report::Connections(ConnectionsReport {
+            connections: self.found.iter().map(|(worker, view)| connection(*worker, view, desired)).collect(),
+            complete: !self.cut && late_workers.is_empty(),
+            late_workers,
+            steps: is_traced.then(|| self.steps.iter().map(step).collect()),
+        })
+    }
+}
+
+/// Answers to surveys among what workers sent.
+pub(crate) fn answer_of(answer: Box<dyn Any + Send>) -> Option<Box<Query>> {
+    answer.downcast().ok()
+}
+
+fn connection(worker: u8, view: &ConnectionView, desired: &DesiredState) -> ConnectionReport {
+    let vip = socket_addr(view.tuple.local);
+    let service = desired.services.iter().find(|service| service.vip == vip);
+    ConnectionReport {
+        worker,
+        service: service.map(|service| service.name.clone()),
+        client: socket_addr(view.tuple.remote),
+        vip,
+        state: state_word(view.info.state).to_owned(),
+        tcp_info: tcp_info(&view.info),
+    }
+}
+
+fn socket_addr(endpoint: Endpoint) -> SocketAddr {
+    SocketAddr::new(endpoint.addr.into(), endpoint.port)
+}
+
+/// As `ss` has it.
+const fn state_word(state: State) -> &'static str {
+    match state {
+        State::Closed => "CLOSED",
+        State::SynSent => "SYN-SENT",
+        State::SynReceived => "SYN-RECV",
+        State::Established => "ESTAB",
+        State::FinWait1 => "FIN-WAIT-1",
+        State::FinWait2 => "FIN-WAIT-2",
+        State::CloseWait => "CLOSE-WAIT",
+        State::Closing => "CLOSING",
+        State::LastAck => "LAST-ACK",
+    }
+}
+
+/// Names and units of Linux's `struct tcp_info`, except that what is in flight is counted in octets, as this TCP does.
+fn tcp_info(info: &Info) -> Counts {
+    let numbers: [(&str, u64); 28] = [
+        ("tcpi_retransmits", info.retransmits.into()),
+        ("tcpi_probes", info.probes.into()),
+        ("tcpi_backoff", info.backoff.into()),
+        ("tcpi_opt_timestamps", info.timestamps.into()),
+        ("tcpi_opt_sack", info.sack.into()),
+        ("tcpi_opt_ecn", info.ecn.into()),
+        ("tcpi_snd_wscale", info.send_scale.unwrap_or(0).into()),
+        ("tcpi_rto", info.rto.into()),
+        ("tcpi_snd_mss", info.send_mss.into()),
+        ("tcpi_unacked_bytes", info.unacknowledged.into()),
+        ("tcpi_sacked_bytes", info.sacked.into()),
+        ("tcpi_lost_bytes", info.lost.into()),
+        ("tcpi_retrans_bytes", info.retransmitting.into()),
+        ("tcpi_last_data_recv", info.last_received_ms.into()),
+        ("tcpi_rtt", info.rtt.into()),
+        ("tcpi_rttvar", info.rtt_variation.into()),
+        ("tcpi_min_rtt", info.min_rtt.into()),
+        ("tcpi_snd_cwnd_bytes", info.congestion_window.into()),
+        ("tcpi_snd_ssthresh_bytes", info.slow_start_threshold.into()),
+        ("tcpi_rcv_space", info.receive_space.into()),
+        ("tcpi_snd_wnd", info.send_window.into()),
+        ("tcpi_total_retrans", info.total_retransmissions.into()),
+        ("tcpi_pacing_rate", info.pacing_rate),
+        ("tcpi_bytes_acked", info.octets_acknowledged),
+        ("tcpi_bytes_received", info.octets_received),
+        ("tcpi_segs_out", info.segments_out.into()),
+        ("tcpi_segs_in", info.segments_in.into()),
+        ("tcpi_notsent_bytes", info.not_sent.into()),
+    ];
+    Counts(numbers.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+fn step(step: &Step) -> StepReport {
+    StepReport {
+        time_us: step.time.micros(),
+        outgoing: step.is_outgoing,
+        state: state_word(step.state).to_owned(),
+        flags: format!("{:?}", step.flags),
+        sequence: step.sequence,
+        acknowledgement: step.acknowledgement,
+        length: step.length,
+        window: step.window.into(),
+        congestion_window: step.congestion_window,
+    }
+}
+
+fn counters_report(counters: &[(u8, Vec<u64>)], late_workers: Vec<u8>) -> TcpCountersReport {
+    let own = Counter::ALL.iter().map(|counter| (counter.name(), counter.help()));
+    let report = |(at, (name, help)): (usize, (&str, &str))| {
+        let by_worker: Vec<u64> =
+            counters.iter().map(|(_, numbers)| numbers.get(at).copied().unwrap_or(0)).collect();
+        CounterReport {
+            name: name.to_owned(),
+            help: help.to_owned(),
+            count: by_worker.iter().copied().fold(0, u64::wrapping_add),
+            by_worker,
+        }
+    };
+    TcpCountersReport {
+        counters: own.chain(GAUGES).enumerate().map(report).collect(),
+        workers: counters.iter().map(|(worker, _)| *worker).collect(),
+        late_workers,
+    }
+}
