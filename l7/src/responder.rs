@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use evenkeel_datapath::packet::SharedPacket;
 use evenkeel_tcp::wheel::Wheel;
-use evenkeel_tcp::{ConnectionId, Event, Stack, Time};
+use evenkeel_tcp::{ConnectionId, Event, Stack, State, Time};
 
 use crate::http::Refusal;
 use crate::{Application, Listener, Octets, Page, Work};
@@ -208,6 +208,12 @@ impl<S: SharedPacket> Ground<'_, S> {
 
     fn is_at_end(&self) -> bool {
         self.stack.is_at_end(self.id)
+    }
+
+    /// True if nothing follows what is here.
+    fn is_other_side_closed(&self) -> bool {
+        let state = self.stack.state(self.id);
+        matches!(state, Some(State::CloseWait | State::Closing | State::LastAck | State::Closed) | None)
     }
 
     fn consume(&mut self, octets: usize) {

@@ -118,6 +118,8 @@ impl Conversation {
                 return Next::Again;
             }
             match self.read(ground, desk) {
+                // Half of a head, and nothing is to follow: no answer is owed.
+                Ok(None) if ground.is_other_side_closed() => return self.linger(ground),
                 Ok(None) => return Next::Wait(self.head_until),
                 Ok(Some(question)) if question.is_connect => self.refuse(&desk.not_allowed),
                 Ok(Some(question)) => self.answer(question),
