@@ -164,9 +164,12 @@ fn pages_come_change_and_go_at_run_time(lab: &Lab) {
     assert_eq!(body(lab, HELLO[0], &[]), b"hello again\n");
 
     let listen = format!("exec 3<>/dev/tcp/{}/80 && read -ru 3", HELLO[0]);
-    let mut listener = lab.at("client", "bash").args(["-c", &listen]).spawn().expect("bash");
-    let syns = lab.service_counter("hello", "packets_in");
-    lab.await_that("a connection", || lab.service_counter("hello", "packets_in") > syns);
+    let mut listener =
+        lab.at("client", "bash").args(["-c", &listen]).stderr(Stdio::null()).spawn().expect("bash");
+    lab.await_that("a connection", || {
+        let listed = lab.ask(&json!({ "command": "connection list", "service": "hello" }));
+        listed["connections"]["connections"][0]["state"] == "ESTAB"
+    });
     lab.ask(&json!({ "command": "service remove", "service": "hello" }));
     lab.await_that("the client to be reset", || listener.try_wait().expect("a state").is_some());
     let gone = lab.curl(&["--max-time", "1", "http://192.0.2.40/"]).output().expect("curl");
