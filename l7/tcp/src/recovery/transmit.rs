@@ -146,7 +146,7 @@ impl Recovery {
     }
 
     /// All there is to send has gone: if the window would allow more, samples of the rate of delivery are the application's until
-    /// what is in flight now has arrived. (That the window does not grow then is [`Usage`](super::flight::Usage)'s affair.)
+    /// what is in flight now has arrived. (That the window does not grow then is `Usage`'s affair.)
     #[inline]
     pub fn application_limited(&mut self) {
         let (window, mss) = (self.congestion.window(), self.mss());
