@@ -1,7 +1,8 @@
 //! A sans-IO TCP: segments and time in, segments and a deadline out. No DPDK, clock, thread, randomness or I/O.
 //!
 //! A [`Stack`] is the TCP of one worker: its listeners, its connections and its timers. Whoever drives it
-//! - hands over every segment that arrives: [`Stack::receive`], and ICMP errors: [`Stack::icmp`];
+//! - hands over every segment that arrives: [`Stack::receive`], or [`Stack::receive_burst`], which is sooner done where there are many
+//!   connections; and ICMP errors: [`Stack::icmp`];
 //! - lets time pass: [`Stack::advance`], whenever [`Stack::deadline`] has come (later is slower, not wrong);
 //! - asks what has happened: [`Stack::next_event`], and serves the connections it is told of: [`Stack::accept`], [`Stack::read`],
 //!   [`Stack::consume`], [`Stack::send`], [`Stack::close`], [`Stack::release`];

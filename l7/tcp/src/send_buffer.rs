@@ -87,6 +87,25 @@ impl<B: Buf> SendBuffer<B> {
         if length > MOST_OCTETS - self.length {
             return Err(buf);
         }
+        Ok(self.append(buf, start, length, is_pushed, spares))
+    }
+
+    /// True if so many octets more can be kept.
+    #[inline]
+    pub(crate) fn takes(&self, octets: usize) -> bool {
+        octets <= (MOST_OCTETS - self.length) as usize
+    }
+
+    /// Appends octets, as many as the buffer has of them, for which there is room. Returns how many.
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        buf: B,
+        start: u32,
+        length: u32,
+        is_pushed: bool,
+        spares: &mut Spares<B>,
+    ) -> u32 {
         let mut chunk = Chunk::new(buf, self.end(), start, length);
         chunk.mark = is_pushed;
         let length = chunk.len();
@@ -94,7 +113,7 @@ impl<B: Buf> SendBuffer<B> {
             self.length += length;
             self.queue.get_or_insert_with(|| spares.take()).push_back(chunk);
         }
-        Ok(length)
+        length
     }
 
     /// Lets go of everything before `up_to`, the acknowledgement number; returns how many octets that was. A number outside what is kept

@@ -6,32 +6,33 @@ use crate::stack::Shared;
 use crate::{Buf, Ending, SendError, Time};
 
 impl<B: Buf> Connection<B> {
-    /// Appends octets to what is sent.
+    /// True if octets can be given to send, else why not.
     #[inline]
-    pub(crate) fn push(&mut self, buf: B, shared: &mut Shared<B>) -> Result<(), (SendError, B)> {
+    pub(crate) fn may_push(&mut self, buf: &B, shared: &Shared<B>) -> Result<(), SendError> {
         if !self.state.sends() || self.bits.has(Bits::FIN_WANTED) {
-            return Err((SendError::Closed, buf));
+            return Err(SendError::Closed);
         }
         let limit = u64::from(shared.settings(self.profile).send_buffer);
         let size = u64::from(buf.true_size());
         let held = self.send.true_size();
         // An empty buffer takes anything, or octets in a large buffer could never be sent at all.
-        if held > 0 && (held + size > limit || !shared.memory.has_room_for(size)) {
+        let is_full = held > 0 && (held + size > limit || !shared.memory.has_room_for(size));
+        if is_full || !self.send.takes(buf.octets().len()) {
             self.bits.set(Bits::WANTS_ROOM);
-            return Err((SendError::Full, buf));
+            return Err(SendError::Full);
         }
-        let length = buf.octets().len();
-        match self.send.push(buf, 0..length, false, &mut shared.spares) {
-            Ok(_) => {
-                shared.memory.changed(held, self.send.true_size());
-                self.bits.set(Bits::OUTPUT);
-                Ok(())
-            }
-            Err(buf) => {
-                self.bits.set(Bits::WANTS_ROOM);
-                Err((SendError::Full, buf))
-            }
+        Ok(())
+    }
+
+    /// Appends octets to what is sent: [`Connection::may_push`] was asked.
+    #[inline]
+    pub(crate) fn push(&mut self, buf: B, shared: &mut Shared<B>) {
+        let length = buf.octets().len() as u32;
+        if length > 0 {
+            shared.memory.changed(0, buf.true_size().into());
+            self.send.append(buf, 0, length, false, &mut shared.spares);
         }
+        self.bits.set(Bits::OUTPUT);
     }
 
     /// RFC 9293, section 3.10.4: a FIN follows what was given to send.

@@ -133,7 +133,10 @@ impl<B: Buf> Stack<B> {
     #[inline]
     pub fn send(&mut self, id: ConnectionId, buf: B) -> Result<(), (SendError, B)> {
         let Some(connection) = self.connections.named_mut(id) else { return Err((SendError::Closed, buf)) };
-        connection.push(buf, &mut self.shared)?;
+        if let Err(error) = connection.may_push(&buf, &self.shared) {
+            return Err((error, buf));
+        }
+        connection.push(buf, &mut self.shared);
         self.settle(id.index);
         Ok(())
     }

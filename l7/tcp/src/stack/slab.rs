@@ -27,6 +27,10 @@ pub(crate) struct Slab<T> {
 const NONE: u32 = u32::MAX;
 
 impl<T: Epoch> Slab<T> {
+    /// Octets that a place takes.
+    #[cfg(test)]
+    pub(crate) const PLACE: usize = size_of::<Place<T>>();
+
     pub(crate) fn new(capacity: u32) -> Self {
         Self { places: Vec::with_capacity(capacity as usize), capacity, used: 0, free: NONE }
     }
