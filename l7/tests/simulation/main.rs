@@ -35,10 +35,14 @@ fn page(length: usize) -> Arc<Page> {
 
 /// Visitors of a page of `length` octets over links like `model`; panics unless all get all of it.
 fn fetch(model: Model, seed: u64, length: usize, visits: Vec<Visit>) -> World {
+    fetch_from(Balancer::new(2, &page(length), seed), model, seed, length, visits)
+}
+
+fn fetch_from(balancer: Balancer, model: Model, seed: u64, length: usize, visits: Vec<Visit>) -> World {
     let now = Time(SECOND);
     let browser = Browser::new(visits, text(length));
     let client = Host::new(&Config::default(), seed, now, browser);
-    let mut network = Network::new(client, Balancer::new(2, &page(length), seed), model, seed);
+    let mut network = Network::new(client, balancer, model, seed);
     network.skip_to(now.0);
     assert!(
         network.run_until(600 * SECOND, |client, _, _| client.application.is_satisfied()),
@@ -99,4 +103,16 @@ fn the_same_seed_does_the_same() {
     };
     assert_eq!(run(11), run(11));
     assert_ne!(run(11), run(12));
+}
+
+/// The port takes packets of 1,500 octets, and the way to the clients does not.
+#[test]
+fn a_narrow_way_is_found_out_at_once() {
+    for vip in [VIP, VIP6] {
+        let balancer = Balancer::with_way(1, &page(300_000), 3, 1_300);
+        let visits = vec![Visit::new(vip, 2)];
+        let network = fetch_from(balancer, Model::delay(Duration::from_millis(5)), 3, 300_000, visits);
+        let too_big = network.right.too_big();
+        assert!((1..=10).contains(&too_big), "{vip}: {too_big} segments of the first window were too large");
+    }
 }
