@@ -116,8 +116,8 @@ counters! {
         PacketsOut "packets_out" "Packets to clients (none in DSR).",
         BytesIn "bytes_in" "Octets from clients.",
         BytesOut "bytes_out" "Octets to clients (none in DSR).",
-        FlowsOpened "flows_opened" "Flows opened.",
-        FlowsActive "flows_active" "Flows in the table.",
+        FlowsOpened "flows_opened" "Flows opened; at layer 7, connections accepted.",
+        FlowsActive "flows_active" "Flows in the table; at layer 7, connections.",
         Unserved "unserved" "Packets that no backend could be picked for.",
     }
 }

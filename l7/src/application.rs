@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_tcp::{Buf, ConnectionId, Event, Stack, Time};
 
 use crate::Listener;
@@ -32,6 +33,9 @@ pub trait Application<B: Buf> {
 
     /// Something has happened to a connection. Work that does not fit is left for [`Application::advance`].
     fn event(&mut self, stack: &mut Stack<B>, now: Time, event: Event, work: &mut Work);
+
+    /// The service of a connection that it had and has no more; each is told once.
+    fn ended(&mut self) -> Option<ServiceSlot>;
 
     /// Connections that it has lie below this place.
     fn places(&self) -> u32;

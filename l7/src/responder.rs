@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use evenkeel_datapath::packet::SharedPacket;
+use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_tcp::wheel::Wheel;
 use evenkeel_tcp::{ConnectionId, Event, Stack, State, Time};
 
@@ -29,6 +30,8 @@ pub struct Responder {
     waiting: VecDeque<ConnectionId>,
     /// How far the search for conversations of services that are gone has come.
     ended_before: Option<usize>,
+    /// Services of conversations that have ended, until somebody asks.
+    ended: Vec<ServiceSlot>,
     desk: Desk,
 }
 
@@ -88,6 +91,7 @@ impl Responder {
                 looked_at += 1;
                 if let Some(gone) = place.take_if(|conversation| conversation.is_of_the_past()) {
                     self.deadlines.cancel(gone.id.index());
+                    self.ended.push(gone.service());
                     stack.abort(gone.id);
                 }
             }
@@ -100,8 +104,9 @@ impl Responder {
 
     fn end(&mut self, id: ConnectionId) {
         self.deadlines.cancel(id.index());
-        if let Some(place) = self.conversations.get_mut(id.index() as usize) {
-            *place = None;
+        let place = self.conversations.get_mut(id.index() as usize);
+        if let Some(over) = place.and_then(Option::take) {
+            self.ended.push(over.service());
         }
     }
 }
@@ -119,6 +124,7 @@ impl<S: SharedPacket> Application<Octets<S>> for Responder {
             deadlines: Wheel::new(connections, now),
             waiting: VecDeque::new(),
             ended_before: None,
+            ended: Vec::new(),
             desk: Desk::new(),
         }
     }
@@ -149,6 +155,10 @@ impl<S: SharedPacket> Application<Octets<S>> for Responder {
             }
             Event::Acceptable(_) | Event::Connected(_) | Event::Urgent(_) | Event::Struggling(_) => {}
         }
+    }
+
+    fn ended(&mut self) -> Option<ServiceSlot> {
+        self.ended.pop()
     }
 
     fn places(&self) -> u32 {

@@ -11,6 +11,7 @@ mod listening;
 use core::any::Any;
 use std::marker::PhantomData;
 
+use evenkeel_datapath::counters::{Counters, ServiceCounter};
 use evenkeel_datapath::packet::{Packet, PacketPool};
 use evenkeel_datapath::parse::Parsed;
 use evenkeel_datapath::snapshot::Snapshot;
@@ -151,20 +152,30 @@ impl<P: Packet, R: Application<Held<P>>> Running<P, R> {
         let mut work = Work(EVENTS);
         self.stack.advance(now);
         self.application.advance(&mut self.stack, now, &mut work);
-        self.serve(now, &mut work);
+        self.serve(now, turn.counters, &mut work);
+        while let Some(slot) = self.application.ended() {
+            if let Some(row) = turn.counters.service(slot.0) {
+                let active = &mut row[ServiceCounter::FlowsActive as usize];
+                *active = active.saturating_sub(1);
+            }
+        }
         let is_sent = departure::depart(&mut self.stack, turn, &mut self.spare);
         self.has_more = work.0 == 0 || !is_sent;
         true
     }
 
     /// Lets the application answer what has happened.
-    fn serve(&mut self, now: evenkeel_tcp::Time, work: &mut Work) {
+    fn serve(&mut self, now: evenkeel_tcp::Time, counters: &mut Counters, work: &mut Work) {
         while work.0 > 0 {
             if let Some(id) = self.accepting {
                 let connection = self.stack.accept(id);
                 match connection.zip(self.listening.listener(id)) {
                     Some((connection, listener)) => {
                         work.take();
+                        if let Some(row) = counters.service(listener.slot.0) {
+                            row[ServiceCounter::FlowsOpened as usize] += 1;
+                            row[ServiceCounter::FlowsActive as usize] += 1;
+                        }
                         self.application.accept(&mut self.stack, now, connection, listener);
                     }
                     None => self.accepting = None,

@@ -234,6 +234,7 @@ fn connections_can_be_looked_at(lab: &Lab) {
     assert!(number(&connection["tcp_info"]["tcpi_rtt"]) > 0, "{shown}");
     let listed = lab.ask(&json!({ "command": "connection list", "service": "hello" }));
     assert_eq!(listed["connections"]["connections"].as_array().map(Vec::len), Some(1), "{listed}");
+    lab.await_that("a connection of the service", || lab.service_counter("hello", "flows_active") == 1);
 
     assert_eq!(said("trace")["steps"], json!([]));
     ask(&mut client);
@@ -255,4 +256,5 @@ fn connections_can_be_looked_at(lab: &Lab) {
     let gone =
         || lab.ask(&json!({ "command": "connection list" }))["connections"]["connections"] == json!([]);
     lab.await_that("the connection's end", gone);
+    lab.await_that("no connection of the service", || lab.service_counter("hello", "flows_active") == 0);
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_datapath::packet::SharedPacket;
+use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_tcp::{ConnectionId, SendError, Time};
 
 use super::{Desk, Ground};
@@ -85,6 +86,11 @@ impl Conversation {
             unacknowledged: 0,
         };
         (conversation, head_until)
+    }
+
+    /// Whose it is.
+    pub(super) fn service(&self) -> ServiceSlot {
+        self.listener.slot
     }
 
     /// True if its service is gone.

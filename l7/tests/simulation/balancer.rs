@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
-use evenkeel_datapath::counters::{Bounds, DropReason, Published, WorkerCounter};
+use evenkeel_datapath::counters::{Bounds, DropReason, Published, ServiceCounter, WorkerCounter};
 use evenkeel_datapath::fib::{Fib, NextHop, Prefix};
 use evenkeel_datapath::key::{Addr, Endpoint, Protocol};
 use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet};
@@ -111,6 +111,18 @@ impl Balancer {
     /// Segments that the way out was too narrow for.
     pub(crate) fn too_big(&self) -> u64 {
         self.workers.iter().map(|worker| worker.pipeline().counters.drops(DropReason::TooBig)).sum()
+    }
+
+    /// Connections to both services so far, and those that are there now.
+    pub(crate) fn connections(&self) -> [u64; 2] {
+        let of = |counter: ServiceCounter| {
+            let rows = self.workers.iter().flat_map(|worker| {
+                let mut counters = worker.pipeline().counters.clone();
+                [0, 1].map(|slot| counters.service(slot).unwrap()[counter as usize])
+            });
+            rows.sum()
+        };
+        [of(ServiceCounter::FlowsOpened), of(ServiceCounter::FlowsActive)]
     }
 
     /// True if no connection has anything to wait for but the end of TIME-WAIT.

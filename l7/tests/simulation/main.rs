@@ -40,6 +40,7 @@ fn fetch(model: Model, seed: u64, length: usize, visits: Vec<Visit>) -> World {
 
 fn fetch_from(balancer: Balancer, model: Model, seed: u64, length: usize, visits: Vec<Visit>) -> World {
     let now = Time(SECOND);
+    let connections = visits.len() as u64;
     let browser = Browser::new(visits, text(length));
     let client = Host::new(&Config::default(), seed, now, browser);
     let mut network = Network::new(client, balancer, model, seed);
@@ -52,6 +53,7 @@ fn fetch_from(balancer: Balancer, model: Model, seed: u64, length: usize, visits
     // What is left of connections goes its way.
     assert!(network.run_until(900 * SECOND, |_, balancer, _| balancer.is_at_rest()), "seed {seed}");
     network.right.check_books();
+    assert_eq!(network.right.connections(), [connections, 0], "seed {seed}");
     network
 }
 
