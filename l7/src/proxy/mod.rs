@@ -1,14 +1,14 @@
 //! The proxy: clients' requests, read, sent on to backends over connections of its own, and their responses back.
 //!
-//! Start at [`Proxy::event`]: whatever happens to a connection leads to [`Proxy::pump`] for the client that it concerns, which goes on with that
-//! client as far as it can. A client is in one of few states ([`client::State`]); while a request is under way, its [`exchange::Exchange`] says
-//! how far that is. Connections to backends belong to an exchange or lie in a [`pool::Pool`].
+//! Start at [`Proxy::event`]: whatever happens to a connection leads to `Proxy::pump` for the client that it concerns, which goes on with that
+//! client as far as it can. A client is in one of few states (`client::State`); while a request is under way, its `exchange::Exchange` says
+//! how far that is. Connections to backends belong to an exchange or lie in a `pool::Pool`.
 //!
 //! Invariants:
 //! - all of it is sans-IO: connections are a [`Net`]'s, time and randomness are arguments;
 //! - a client has one request under way: the next one is read when that has been answered;
 //! - content goes on as it comes, in the memory that it came in; nothing more is read while what was read has not been taken
-//!   ([`outbox::Outbox`]): who reads slowly is sent to slowly;
+//!   (`outbox::Outbox`): who reads slowly is sent to slowly;
 //! - a connection to a backend is used again only after a response that was whole, to a request that was;
 //! - every wait has a deadline.
 

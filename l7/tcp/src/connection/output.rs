@@ -83,7 +83,7 @@ impl<B: Buf> Connection<B> {
     }
 
     #[inline]
-    fn fin_is_due(&self) -> bool {
+    pub(super) fn fin_is_due(&self) -> bool {
         self.bits.has(Bits::FIN_WANTED) && !self.bits.has(Bits::FIN_SENT)
     }
 

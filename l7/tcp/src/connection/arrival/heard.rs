@@ -72,7 +72,7 @@ impl<B: Buf> Connection<B> {
             }
         }
         // What is lost, or may go now, goes from the list of those with output.
-        if self.outstanding() > 0 || self.send.end() != self.send_next {
+        if self.outstanding() > 0 || self.send.end() != self.send_next || self.fin_is_due() {
             self.bits.set(Bits::OUTPUT);
         }
     }

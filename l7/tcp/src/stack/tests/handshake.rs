@@ -108,6 +108,24 @@ fn endpoints_that_are_nobodys_cannot_be_opened() {
 }
 
 #[test]
+fn a_close_before_the_handshake_is_over_is_a_fin_behind_it() {
+    // RFC 9293, section 3.10.4: it is queued until the connection is established, whatever the window is by then.
+    for window in [0, 1_000] {
+        let (mut peer, id) = opening();
+        peer.put(SYN, 0, 0, &[], mss(1000));
+        assert_eq!(peer.one().flags, SYN | ACK);
+        peer.stack.release(id);
+        peer.silence();
+        peer.window = window;
+        peer.put(ACK, 1, 1, &[], NONE);
+        let sent = peer.wait_ms(if window == 0 { 5_000 } else { 0 });
+        assert_eq!(sent.first().map(|sent| sent.flags), Some(if window == 0 { ACK } else { FIN | ACK }));
+        peer.wait_ms(5_000_000);
+        assert_eq!(peer.stack.connections(), 0, "it is given up in the end");
+    }
+}
+
+#[test]
 fn two_stacks_that_open_at_the_same_time_have_one_connection_after_a_few_segments() {
     // RFC 9293, section 3.5, figure 8.
     let settings = Settings::default();
