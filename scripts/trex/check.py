@@ -185,13 +185,15 @@ def replay_configuration():
     for route in whole["route"]:
         lines += ["[[route]]", f'to = "{route["to"]}"', f'via = "{route["via"]}"']
         neighbors[route["via"]] = (wan["name"], "02:00:00:00:00:a0")
-    for service in whole["service"]:
+    # The others end their connections in the balancer, and have no backends.
+    forwarded = [service for service in whole["service"] if service["mode"] != "l7"]
+    for service in forwarded:
         for backend in service["backend"]:
             address = backend["address"].rpartition(":")[0].strip("[]")
             neighbors[address] = (lan["name"], "02:00:00:00:00:a1")
     for address, (port, mac) in neighbors.items():
         lines += ["[[neighbor]]", f'address = "{address}"', f'mac = "{mac}"', f'port = "{port}"']
-    for service in whole["service"]:
+    for service in forwarded:
         lines.append("[[service]]")
         lines += [f'{key} = "{service[key]}"' for key in ("name", "vip", "protocol", "mode")]
         for backend in service["backend"]:

@@ -55,9 +55,9 @@ class Service:
 
 
 def services(path=CONFIGURATION):
-    """Every service of a configuration file."""
+    """Every service of a configuration file whose packets are forwarded: connections to the others end in the balancer."""
     with open(path, "rb") as file:
-        return [Service(table) for table in tomllib.load(file).get("service", [])]
+        return [Service(table) for table in tomllib.load(file).get("service", []) if table["mode"] != "l7"]
 
 
 def choose(name, **wanted):
