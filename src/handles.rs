@@ -1,11 +1,7 @@
 //! What workers are made of that does not depend on where their packets come from.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-
-use crossbeam::queue::ArrayQueue;
 use evenkeel_config::Config;
-use evenkeel_datapath::counters::{Bounds, Published};
+use evenkeel_datapath::counters::Bounds;
 use evenkeel_datapath::snapshot::WorkerId;
 use evenkeel_datapath::worker::Handle;
 
@@ -14,14 +10,7 @@ const COMMANDS: usize = 256;
 
 /// The control thread's end of a worker that is yet to be made.
 pub(crate) fn handle(id: WorkerId, core: Option<usize>, config: &Config) -> Handle {
-    Handle {
-        id,
-        core,
-        commands: Arc::new(ArrayQueue::new(COMMANDS)),
-        replies: Arc::new(ArrayQueue::new(COMMANDS)),
-        published: Arc::new(Published::new(bounds(config))),
-        generation: Arc::new(AtomicU64::new(0)),
-    }
+    Handle::new(id, core, COMMANDS, bounds(config))
 }
 
 /// The sizes of a worker's counters.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use crossbeam::queue::ArrayQueue;
 use evenkeel_datapath::command::{Command, Reply};
-use evenkeel_datapath::counters::{Bounds, Published, WorkerCounter};
+use evenkeel_datapath::counters::{Bounds, WorkerCounter};
 use evenkeel_datapath::machine;
 use evenkeel_datapath::packet::{HeapPacket, HeapPool};
 use evenkeel_datapath::pipeline::{Pipeline, PipelineConfig};
@@ -120,14 +120,7 @@ impl Fleet {
         let first = Arc::new(Snapshot::from(snapshot.clone()));
         let mut fleet = Self { snapshot, handles: Vec::new(), inboxes, drivers: Vec::new() };
         for id in (0..WORKERS).map(WorkerId) {
-            let handle = Handle {
-                id,
-                core: None,
-                commands: Arc::new(ArrayQueue::new(64)),
-                replies: Arc::new(ArrayQueue::new(64)),
-                published: Arc::new(Published::new(BOUNDS)),
-                generation: Arc::new(AtomicU64::new(0)),
-            };
+            let handle = Handle::new(id, None, 64, BOUNDS);
             let config = PipelineConfig { worker: id, flows: 2 * FLOWS, bounds: BOUNDS, seed: 7 };
             let inboxes = fleet.inboxes.clone();
             let links = Links { inboxes, to_kernel: vec![None], from_kernel: Vec::new() };

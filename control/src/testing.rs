@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
 use evenkeel_config::Config;
 use evenkeel_datapath::command::{Command, FlowQuestion, Reply};
-use evenkeel_datapath::counters::{
-    BackendCounter, Bounds, Counters, Published, ServiceCounter, WorkerCounter,
-};
+use evenkeel_datapath::counters::{BackendCounter, Bounds, Counters, ServiceCounter, WorkerCounter};
 use evenkeel_datapath::fib::{Fib, NextHop, Prefix};
 use evenkeel_datapath::flow::{FlowState, FlowView};
 use evenkeel_datapath::key::{Endpoint, Protocol};
@@ -104,12 +101,8 @@ pub(crate) struct SimWorker {
 impl SimWorker {
     pub(crate) fn new(id: u8, bounds: Bounds) -> Self {
         let handle = Handle {
-            id: WorkerId(id),
-            core: Some(usize::from(id)),
-            commands: Arc::new(ArrayQueue::new(4)),
             replies: Arc::new(ArrayQueue::new(8)),
-            published: Arc::new(Published::new(bounds)),
-            generation: Arc::new(AtomicU64::new(0)),
+            ..Handle::new(WorkerId(id), Some(usize::from(id)), 4, bounds)
         };
         Self {
             handle,

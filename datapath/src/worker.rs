@@ -13,7 +13,7 @@ use std::time::Duration;
 use crossbeam::queue::ArrayQueue;
 
 use crate::command::{Command, Reply};
-use crate::counters::{Published, WorkerCounter};
+use crate::counters::{Bounds, Published, WorkerCounter};
 use crate::machine;
 use crate::packet::{Packet, PacketPool};
 use crate::parse::Parsed;
@@ -40,6 +40,21 @@ pub struct Handle {
     pub published: Arc<Published>,
     /// The generation of the snapshot that it forwards by, stored with release after the old one is no longer read.
     pub generation: Arc<AtomicU64>,
+}
+
+impl Handle {
+    /// That of a worker that is yet to be made, with rings of `commands` places each way and counters for `bounds`.
+    #[must_use]
+    pub fn new(id: WorkerId, core: Option<usize>, commands: usize, bounds: Bounds) -> Self {
+        Self {
+            id,
+            core,
+            commands: Arc::new(ArrayQueue::new(commands)),
+            replies: Arc::new(ArrayQueue::new(commands)),
+            published: Arc::new(Published::new(bounds)),
+            generation: Arc::default(),
+        }
+    }
 }
 
 /// The rings that packets travel by between workers, and between workers and the kernel's twins.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
 use evenkeel_datapath::command::{Command, Reply};
-use evenkeel_datapath::counters::{DropReason, Published, WorkerCounter};
+use evenkeel_datapath::counters::{DropReason, WorkerCounter};
 use evenkeel_datapath::key::Protocol;
 use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet};
 use evenkeel_datapath::parse::{Content, Parsed};
@@ -147,14 +147,7 @@ impl Stage<HeapPool> for Mirror {
 
 #[test]
 fn a_worker_feeds_its_stage_and_sends_for_it() {
-    let handle = Handle {
-        id: WorkerId(0),
-        core: None,
-        commands: Arc::new(ArrayQueue::new(8)),
-        replies: Arc::new(ArrayQueue::new(8)),
-        published: Arc::new(Published::new(BOUNDS)),
-        generation: Arc::default(),
-    };
+    let handle = Handle::new(WorkerId(0), None, 8, BOUNDS);
     let config = PipelineConfig { worker: WorkerId(0), flows: 64, bounds: BOUNDS, seed: 3 };
     let published = Arc::new(ArrayQueue::new(1));
     let stage = Mirror { generation: 0, held: Vec::new(), published: Arc::clone(&published) };

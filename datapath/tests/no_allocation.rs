@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crossbeam::queue::ArrayQueue;
 
 use evenkeel_datapath::command::{Command, FlowQuery, FlowQuestion, Reply};
-use evenkeel_datapath::counters::{DropReason, Published, WorkerCounter};
+use evenkeel_datapath::counters::{DropReason, WorkerCounter};
 use evenkeel_datapath::key::{FlowKey, Protocol};
 use evenkeel_datapath::packet::{Packet, PacketPool, Received, TransmitOffload};
 use evenkeel_datapath::pipeline::{Pipeline, PipelineConfig};
@@ -198,14 +198,7 @@ impl Bench {
         let pool = Pool::new(1024);
         let inboxes: Vec<_> = (0..2).map(|_| Arc::new(ArrayQueue::new(128))).collect();
         let (to_kernel, from_kernel) = (Arc::new(ArrayQueue::new(64)), Arc::new(ArrayQueue::new(64)));
-        let handle = |id| Handle {
-            id: WorkerId(id),
-            core: None,
-            commands: Arc::new(ArrayQueue::new(8)),
-            replies: Arc::new(ArrayQueue::new(8)),
-            published: Arc::new(Published::new(BOUNDS)),
-            generation: Arc::default(),
-        };
+        let handle = |id| Handle::new(WorkerId(id), None, 8, BOUNDS);
         let handles: Vec<Handle> = (0..2).map(handle).collect();
         let worker = |handle: &Handle| {
             let config = PipelineConfig { worker: handle.id, flows: 96, bounds: BOUNDS, seed: 3 };

@@ -9,7 +9,7 @@ use crossbeam::queue::ArrayQueue;
 use proptest::prelude::*;
 
 use evenkeel_datapath::command::Command;
-use evenkeel_datapath::counters::{Published, WorkerCounter};
+use evenkeel_datapath::counters::WorkerCounter;
 use evenkeel_datapath::flow::FlowState;
 use evenkeel_datapath::flow_table::{Entry, FlowId, FlowTable};
 use evenkeel_datapath::key::{Endpoint, FlowKey, Protocol};
@@ -385,14 +385,7 @@ fn workers(
 ) -> (Vec<TestWorker>, Vec<Handle>, Vec<Arc<ArrayQueue<HeapPacket>>>) {
     let inboxes: Vec<_> = (0..count).map(|_| Arc::new(ArrayQueue::new(ring))).collect();
     let kernel: Vec<_> = (0..2).map(|_| Arc::new(ArrayQueue::new(ring))).collect();
-    let handle = |id| Handle {
-        id: WorkerId(id),
-        core: None,
-        commands: Arc::new(ArrayQueue::new(8)),
-        replies: Arc::new(ArrayQueue::new(8)),
-        published: Arc::new(Published::new(BOUNDS)),
-        generation: Arc::default(),
-    };
+    let handle = |id| Handle::new(WorkerId(id), None, 8, BOUNDS);
     let handles: Vec<Handle> = (0..count).map(handle).collect();
     let workers = handles.iter().map(|handle| {
         let config = PipelineConfig { worker: handle.id, flows: 64, bounds: BOUNDS, seed: 3 };

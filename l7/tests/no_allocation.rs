@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use crossbeam::queue::ArrayQueue;
-use evenkeel_datapath::counters::{Bounds, Published, WorkerCounter};
+use evenkeel_datapath::counters::{Bounds, WorkerCounter};
 use evenkeel_datapath::fib::{Fib, NextHop, Prefix};
 use evenkeel_datapath::key::{Addr, Endpoint, Protocol};
 use evenkeel_datapath::maglev::{Candidate, Maglev};
@@ -73,14 +72,7 @@ fn snapshot() -> SnapshotParts {
 }
 
 fn worker() -> TestWorker {
-    let handle = Handle {
-        id: WorkerId(0),
-        core: None,
-        commands: Arc::new(ArrayQueue::new(8)),
-        replies: Arc::new(ArrayQueue::new(8)),
-        published: Arc::new(Published::new(BOUNDS)),
-        generation: Arc::default(),
-    };
+    let handle = Handle::new(WorkerId(0), None, 8, BOUNDS);
     let pipeline =
         Pipeline::new(&PipelineConfig { worker: WorkerId(0), flows: 64, bounds: BOUNDS, seed: 1 }).unwrap();
     let links = Links { inboxes: vec![], to_kernel: vec![], from_kernel: vec![] };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossbeam::queue::ArrayQueue;
 
 use evenkeel_datapath::command::{Command, FlowQuery, FlowQuestion, Reply};
-use evenkeel_datapath::counters::{Published, WorkerCounter};
+use evenkeel_datapath::counters::WorkerCounter;
 use evenkeel_datapath::flow::FlowView;
 use evenkeel_datapath::key::FlowKey;
 use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet};
@@ -50,14 +50,7 @@ impl Fleet {
         let count = snapshot.steering.workers();
         let inboxes: Vec<_> = (0..count).map(|_| Arc::new(ArrayQueue::new(ring))).collect();
         let (to_kernel, from_kernel) = (Arc::new(ArrayQueue::new(8)), Arc::new(ArrayQueue::new(8)));
-        let handle = |id| Handle {
-            id: WorkerId(id),
-            core: None,
-            commands: Arc::new(ArrayQueue::new(4)),
-            replies: Arc::new(ArrayQueue::new(4)),
-            published: Arc::new(Published::new(BOUNDS)),
-            generation: Arc::default(),
-        };
+        let handle = |id| Handle::new(WorkerId(id), None, 4, BOUNDS);
         let handles: Vec<Handle> = (0..count).map(handle).collect();
         let worker = |handle: &Handle| {
             let flows = flows_of_setup(setup);

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Acquire;
 
 use crossbeam::queue::ArrayQueue;
 
-use evenkeel_datapath::counters::{Bounds, Published, WorkerCounter};
+use evenkeel_datapath::counters::{Bounds, WorkerCounter};
 use evenkeel_datapath::fib::{Fib, NextHop, Prefix};
 use evenkeel_datapath::hash::Random;
 use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet};
@@ -85,14 +85,7 @@ impl Network {
         let ring = if random.below(4) == 0 { 2 } else { 64 };
         let inboxes: Vec<_> = (0..count).map(|_| Arc::new(ArrayQueue::new(ring))).collect();
         let to_kernel = Arc::new(ArrayQueue::new(8));
-        let handle = |id: u8| Handle {
-            id: WorkerId(id),
-            core: Some(id.into()),
-            commands: Arc::new(ArrayQueue::new(2)),
-            replies: Arc::new(ArrayQueue::new(2)),
-            published: Arc::new(Published::new(BOUNDS)),
-            generation: Arc::default(),
-        };
+        let handle = |id: u8| Handle::new(WorkerId(id), Some(id.into()), 2, BOUNDS);
         let handles: Vec<Handle> = (0..count).map(handle).collect();
         let worker = |handle: &Handle| {
             let config = PipelineConfig { worker: handle.id, flows: FLOWS, bounds: BOUNDS, seed };

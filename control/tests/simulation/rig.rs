@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
@@ -13,7 +12,7 @@ use evenkeel_control::netlink::{Link, fixed};
 use evenkeel_control::next_hops::Wanted;
 use evenkeel_control::protocol::{Answer, Report, parse_line};
 use evenkeel_control::{Control, Peer, Setup, Submitted};
-use evenkeel_datapath::counters::{Bounds, Published, WorkerCounter};
+use evenkeel_datapath::counters::{Bounds, WorkerCounter};
 use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet as _};
 use evenkeel_datapath::pipeline::{Pipeline, PipelineConfig};
 use evenkeel_datapath::port::{MemoryQueue, PortCapabilities};
@@ -117,14 +116,7 @@ pub(crate) struct Rig {
 impl Rig {
     pub(crate) fn new() -> Self {
         let config = config();
-        let handle = |id| Handle {
-            id: WorkerId(id),
-            core: None,
-            commands: Arc::new(ArrayQueue::new(16)),
-            replies: Arc::new(ArrayQueue::new(16)),
-            published: Arc::new(Published::new(BOUNDS)),
-            generation: Arc::new(AtomicU64::new(0)),
-        };
+        let handle = |id| Handle::new(WorkerId(id), None, 16, BOUNDS);
         let handles: Vec<Handle> = (0..2).map(handle).collect();
         let inboxes: Vec<_> = (0..2).map(|_| Arc::new(ArrayQueue::new(64))).collect();
         let worker = |handle: &Handle| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
-use evenkeel_datapath::counters::{Bounds, DropReason, Published, ServiceCounter, WorkerCounter};
+use evenkeel_datapath::counters::{Bounds, DropReason, ServiceCounter, WorkerCounter};
 use evenkeel_datapath::fib::{Fib, NextHop, Prefix};
 use evenkeel_datapath::key::{Addr, Endpoint, Protocol};
 use evenkeel_datapath::packet::{HeapPacket, HeapPool, Packet};
@@ -80,14 +80,7 @@ impl Balancer {
         let snapshot = Arc::new(snapshot(count, page, mtu));
         let inboxes: Vec<_> = (0..count).map(|_| Arc::new(ArrayQueue::new(1024))).collect();
         let worker = |id| {
-            let handle = Handle {
-                id: WorkerId(id),
-                core: None,
-                commands: Arc::new(ArrayQueue::new(8)),
-                replies: Arc::new(ArrayQueue::new(8)),
-                published: Arc::new(Published::new(BOUNDS)),
-                generation: Arc::default(),
-            };
+            let handle = Handle::new(WorkerId(id), None, 8, BOUNDS);
             let config = PipelineConfig { worker: handle.id, flows: 64, bounds: BOUNDS, seed };
             let links = Links { inboxes: inboxes.clone(), to_kernel: vec![], from_kernel: vec![] };
             let pipeline = Pipeline::new(&config).unwrap();
