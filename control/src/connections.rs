@@ -1,30 +1,22 @@
-//! Questions about connections at layer 7: put to the workers page by page, over the rings, within a time.
-//!
-//! Invariant: of one survey, each worker has at most one question at a time; a survey ends by its deadline, and then names the
-//! workers that have not answered.
+//! Questions about connections at layer 7, put to the workers as [`crate::inquiry`] has it.
 
 use std::any::Any;
 use std::net::SocketAddr;
-use std::time::Duration;
 
+use evenkeel_datapath::command::Command;
 use evenkeel_datapath::time::Time;
 use evenkeel_l7::tcp::{Counter, Endpoint, Info, State, Step, Tuple};
 use evenkeel_l7::{ConnectionView, GAUGES, Query};
 
 use crate::desired::DesiredState;
 use crate::fleet::Fleet;
+use crate::inquiry::{Inquiries, PAGE};
 use crate::protocol::{
     ConnectionReport, ConnectionsReport, CounterReport, Counts, Report, StepReport, TcpCountersReport,
 };
 
-/// Connections in one answer of a worker.
-const PAGE: usize = 256;
-
 /// Steps in one answer of a worker.
 const STEPS: usize = 1_024;
-
-/// How long a survey may take.
-const PATIENCE: Duration = Duration::from_secs(6);
 
 /// What is wanted to be known.
 #[derive(Clone, Debug)]
@@ -43,31 +35,13 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub(crate) struct Survey {
     wanted: Wanted,
-    until: Time,
-    inquiries: Vec<Inquiry>,
+    inquiries: Inquiries<Query>,
     found: Vec<(u8, ConnectionView)>,
     steps: Vec<Step>,
     /// By worker, in the order of the inquiries.
     counters: Vec<(u8, Vec<u64>)>,
     /// There is more than the limit lets in.
     cut: bool,
-}
-
-#[derive(Debug)]
-struct Inquiry {
-    worker: u8,
-    token: u64,
-    state: Asking,
-}
-
-#[derive(Debug)]
-enum Asking {
-    /// The next question is not in the worker's ring yet.
-    Question(Box<Query>),
-    /// It is.
-    Waiting,
-    /// There is nothing more to ask.
-    Over,
 }
 
 impl Survey {
@@ -81,15 +55,10 @@ impl Survey {
         };
         let tuple =
             |(client, vip): (SocketAddr, SocketAddr)| Tuple { local: vip.into(), remote: client.into() };
-        let inquiry = |worker| {
-            let token = mark << 8 | u64::from(worker);
-            let query = Query::new(token, only.map(tuple), trace, room, steps);
-            Inquiry { worker, token, state: Asking::Question(Box::new(query)) }
-        };
+        let query = |token| Query::new(token, only.map(tuple), trace, room, steps);
         Self {
-            inquiries: workers.map(inquiry).collect(),
+            inquiries: Inquiries::new(workers, mark, now, query),
             wanted,
-            until: now + PATIENCE,
             found: Vec::new(),
             steps: Vec::new(),
             counters: Vec::new(),
@@ -99,10 +68,7 @@ impl Survey {
 
     /// Takes an answer; gives it back if it is not to a question of this survey.
     pub(crate) fn take(&mut self, answer: Box<Query>) -> Option<Box<Query>> {
-        let is_its = |inquiry: &&mut Inquiry| {
-            inquiry.token == answer.token && matches!(inquiry.state, Asking::Waiting)
-        };
-        let Some(inquiry) = self.inquiries.iter_mut().find(is_its) else { return Some(answer) };
+        let Some(inquiry) = self.inquiries.awaited(answer.token) else { return Some(answer) };
         let limit = if let Wanted::List { limit, .. } = self.wanted { limit } else { 1 };
         let vip = if let Wanted::List { vip: Some(vip), .. } = self.wanted { Some(vip.into()) } else { None };
         let is_of_service =
@@ -119,14 +85,14 @@ impl Survey {
         if is_counted {
             self.counters.push((inquiry.worker, answer.counters.clone()));
         }
-        inquiry.state = match answer.next {
+        inquiry.answered(match answer.next {
             Some(from) if !self.cut && !is_counted => {
                 let mut next = answer;
                 next.again(from);
-                Asking::Question(next)
+                Some(next)
             }
-            _ => Asking::Over,
-        };
+            _ => None,
+        });
         None
     }
 
@@ -134,26 +100,18 @@ impl Survey {
     pub(crate) fn poll(&mut self, fleet: &Fleet, now: Time) -> bool {
         let is_one = matches!(self.wanted, Wanted::Show(..) | Wanted::Trace { .. });
         if self.cut || is_one && !self.found.is_empty() {
-            self.inquiries.clear();
+            self.inquiries.enough();
         }
-        for inquiry in &mut self.inquiries {
-            inquiry.state = match std::mem::replace(&mut inquiry.state, Asking::Over) {
-                Asking::Question(query) => match fleet.ask_stage(inquiry.worker, query) {
-                    Ok(()) => Asking::Waiting,
-                    // What came back is what was given.
-                    Err(question) => question.downcast().map_or(Asking::Over, Asking::Question),
-                },
-                state => state,
-            };
-        }
-        now >= self.until || self.inquiries.iter().all(|inquiry| matches!(inquiry.state, Asking::Over))
+        let back = |command| match command {
+            Command::Ask(question) => question.downcast().ok(),
+            _ => None,
+        };
+        self.inquiries.poll(fleet, now, |query| Command::Ask(query), back)
     }
 
     /// What was found, in the order of the workers.
     pub(crate) fn report(mut self, desired: &DesiredState) -> Report {
-        let is_late = |inquiry: &&Inquiry| !matches!(inquiry.state, Asking::Over);
-        let late_workers: Vec<u8> =
-            self.inquiries.iter().filter(is_late).map(|inquiry| inquiry.worker).collect();
+        let late_workers = self.inquiries.late_workers();
         if matches!(self.wanted, Wanted::Counters) {
             self.counters.sort_by_key(|(worker, _)| *worker);
             return Report::TcpCounters(counters_report(&self.counters, late_workers));

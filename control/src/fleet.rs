@@ -88,34 +88,12 @@ impl Fleet {
         heard
     }
 
-    /// Asks a worker; gives the question back if its ring is full or there is no such worker.
-    pub(crate) fn ask(&self, worker: u8, query: Box<FlowQuery>) -> Result<(), Box<FlowQuery>> {
-        let Some(worker) = self.workers.iter().find(|member| member.handle.id.0 == worker) else {
-            return Err(query);
-        };
-        worker.handle.commands.push(Command::Flows(query)).map_err(|command| match command {
-            Command::Flows(query) => query,
-            Command::Adopt(_) | Command::Ask(_) | Command::Stop => {
-                unreachable!("a ring gives back what was pushed")
-            }
-        })
-    }
-
-    /// Asks a worker's stage; gives the question back if the ring is full or there is no such worker.
-    pub(crate) fn ask_stage(
-        &self,
-        worker: u8,
-        question: Box<dyn Any + Send>,
-    ) -> Result<(), Box<dyn Any + Send>> {
-        let Some(worker) = self.workers.iter().find(|member| member.handle.id.0 == worker) else {
-            return Err(question);
-        };
-        worker.handle.commands.push(Command::Ask(question)).map_err(|command| match command {
-            Command::Ask(question) => question,
-            Command::Adopt(_) | Command::Flows(_) | Command::Stop => {
-                unreachable!("a ring gives back what was pushed")
-            }
-        })
+    /// Gives a worker a command; gives it back if the ring is full or there is no such worker.
+    pub(crate) fn tell(&self, worker: u8, command: Command) -> Result<(), Command> {
+        match self.workers.iter().find(|member| member.handle.id.0 == worker) {
+            Some(member) => member.handle.commands.push(command),
+            None => Err(command),
+        }
     }
 
     /// Tells every worker to leave its loop; true once each has been told.

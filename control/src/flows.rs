@@ -1,12 +1,8 @@
-//! Questions about flows: put to the workers page by page, over the rings, within a time.
-//!
-//! Invariant: of one search, each worker has at most one question at a time; a search ends by its deadline, and then names
-//! the workers that have not answered.
+//! Questions about flows, put to the workers as [`crate::inquiry`] has it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use evenkeel_datapath::command::{FlowQuery, FlowQuestion};
+use evenkeel_datapath::command::{Command, FlowQuery, FlowQuestion};
 use evenkeel_datapath::flow::FlowView;
 use evenkeel_datapath::key::{Endpoint, FlowKey};
 use evenkeel_datapath::pipeline::{NewFlow, new_flow};
@@ -15,12 +11,10 @@ use evenkeel_datapath::time::Time;
 
 use crate::desired::{DesiredState, Service};
 use crate::fleet::Fleet;
+use crate::inquiry::{Inquiries, PAGE};
 use crate::protocol::{FlowReport, FlowsReport, NewFlowReport};
 use crate::slots::Slots;
 use crate::words;
-
-/// Flows in one answer of a worker.
-const PAGE: usize = 256;
 
 /// Flows listed when the request does not say.
 pub(crate) const LIMIT: u32 = 100;
@@ -28,38 +22,16 @@ pub(crate) const LIMIT: u32 = 100;
 /// Flows listed at most.
 pub(crate) const MAX_LIMIT: u32 = 10_000;
 
-/// How long a search may take: at some 2,000 places a millisecond, long enough for ten million flows.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(6);
-
 /// One search under way: all workers are asked at once, each page by page.
 #[derive(Debug)]
 pub(crate) struct Search {
     question: FlowQuestion,
     filter: Filter,
     limit: usize,
-    until: Time,
-    inquiries: Vec<Inquiry>,
+    inquiries: Inquiries<FlowQuery>,
     found: Vec<(u8, FlowView)>,
     /// There is more than the limit lets in.
     cut: bool,
-}
-
-/// The part of a search that is one worker's.
-#[derive(Debug)]
-struct Inquiry {
-    worker: u8,
-    token: u64,
-    state: Asking,
-}
-
-#[derive(Debug)]
-enum Asking {
-    /// The next question is not in the worker's ring yet.
-    Question(Box<FlowQuery>),
-    /// It is.
-    Waiting,
-    /// There is nothing more to ask.
-    Over,
 }
 
 /// Which flows are wanted.
@@ -84,26 +56,15 @@ impl Search {
         now: Time,
     ) -> Self {
         let asked = workers.filter(|worker| filter.worker.is_none_or(|wanted| wanted == *worker));
-        let inquiry = |worker| {
-            let token = mark << 8 | u64::from(worker);
-            let flows = Vec::with_capacity(PAGE);
-            let query = Box::new(FlowQuery { token, question, flows, next: None });
-            Inquiry { worker, token, state: Asking::Question(query) }
-        };
+        let query = |token| FlowQuery { token, question, flows: Vec::with_capacity(PAGE), next: None };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let inquiries = asked.map(inquiry).collect();
-        Self { question, filter, limit, until: now + PATIENCE, inquiries, found: Vec::new(), cut: false }
+        let inquiries = Inquiries::new(asked, mark, now, query);
+        Self { question, filter, limit, inquiries, found: Vec::new(), cut: false }
     }
 
     /// Takes an answer; gives it back if it is not to a question of this search.
     pub(crate) fn take(&mut self, answer: Box<FlowQuery>, snapshot: &Snapshot) -> Option<Box<FlowQuery>> {
-        let Some(inquiry) = self
-            .inquiries
-            .iter_mut()
-            .find(|inquiry| inquiry.token == answer.token && matches!(inquiry.state, Asking::Waiting))
-        else {
-            return Some(answer);
-        };
+        let Some(inquiry) = self.inquiries.awaited(answer.token) else { return Some(answer) };
         for flow in answer.flows.iter().filter(|flow| self.filter.admits(flow, snapshot)) {
             if self.found.len() == self.limit {
                 self.cut = true;
@@ -111,34 +72,29 @@ impl Search {
             }
             self.found.push((inquiry.worker, *flow));
         }
-        inquiry.state = match answer.next {
+        inquiry.answered(match answer.next {
             Some(from) if !self.cut && matches!(self.question, FlowQuestion::List { .. }) => {
                 let mut next = answer;
                 next.flows.clear();
                 next.question = FlowQuestion::List { from };
                 next.next = None;
-                Asking::Question(next)
+                Some(next)
             }
-            _ => Asking::Over,
-        };
+            _ => None,
+        });
         None
     }
 
     /// Puts the questions that are to be put; true when the search is over.
     pub(crate) fn poll(&mut self, fleet: &Fleet, now: Time) -> bool {
         if self.cut || (matches!(self.question, FlowQuestion::Lookup(_)) && !self.found.is_empty()) {
-            self.inquiries.clear();
+            self.inquiries.enough();
         }
-        for inquiry in &mut self.inquiries {
-            inquiry.state = match std::mem::replace(&mut inquiry.state, Asking::Over) {
-                Asking::Question(query) => match fleet.ask(inquiry.worker, query) {
-                    Ok(()) => Asking::Waiting,
-                    Err(query) => Asking::Question(query),
-                },
-                state => state,
-            };
-        }
-        now >= self.until || self.inquiries.iter().all(Inquiry::is_over)
+        let back = |command| match command {
+            Command::Flows(query) => Some(query),
+            _ => None,
+        };
+        self.inquiries.poll(fleet, now, Command::Flows, back)
     }
 
     /// What was found, in the order of the workers.
@@ -148,12 +104,7 @@ impl Search {
         slots: &Slots,
         snapshot: &Snapshot,
     ) -> FlowsReport {
-        let late: Vec<u8> = self
-            .inquiries
-            .iter()
-            .filter(|inquiry| !inquiry.is_over())
-            .map(|inquiry| inquiry.worker)
-            .collect();
+        let late = self.inquiries.late_workers();
         self.found.sort_by_key(|(worker, _)| *worker);
         let new_flow = match self.question {
             FlowQuestion::Lookup(key) if self.found.is_empty() && late.is_empty() => {
@@ -169,12 +120,6 @@ impl Search {
             late_workers: late,
             new_flow,
         }
-    }
-}
-
-impl Inquiry {
-    const fn is_over(&self) -> bool {
-        matches!(self.state, Asking::Over)
     }
 }
 

@@ -14,6 +14,7 @@ mod control;
 mod desired;
 mod fleet;
 mod flows;
+mod inquiry;
 pub mod netlink;
 pub mod next_hops;
 mod pages;
