@@ -14,6 +14,7 @@
 
 mod application;
 pub mod balance;
+mod gather;
 pub mod http;
 mod octets;
 mod page;

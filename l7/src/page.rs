@@ -1,9 +1,8 @@
 //! A response that is always the same, written once: heads with and without an announced end, and the body.
 
-use std::fmt::Write;
 use std::ops::Range;
 
-use crate::http::reason_phrase;
+use crate::http::{HeadWriter, Name, has_content};
 
 /// See the module. It is shared between workers and connections, and whoever made it frees it.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,20 +19,17 @@ impl Page {
     /// The response with this status, 200 to 599, and the first [`Page::MOST`] octets of `body`, which is of `content_type`.
     #[must_use]
     pub fn new(status: u16, content_type: &str, body: &[u8]) -> Self {
-        // RFC 9110, sections 15.3.5 and 15.4.5: these have no content, whatever is said.
-        let has_body = !matches!(status, 204 | 304);
+        let has_body = has_content(status);
         let body = if has_body { &body[..body.len().min(Self::MOST)] } else { &[] };
         let mut octets = Vec::new();
         let mut ends = [0; 3];
-        for (end, connection) in ends.iter_mut().zip(["", "Connection: close\r\n"]) {
-            let mut head = String::new();
-            // Writing to a string does not fail.
-            let _ = write!(head, "HTTP/1.1 {status} {}\r\n", reason_phrase(status));
-            if has_body {
-                let _ = write!(head, "Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
+        for (end, closes) in ends.iter_mut().zip([false, true]) {
+            let mut head =
+                HeadWriter::own(&mut octets, status, has_body.then_some((content_type, body.len())));
+            if closes {
+                head.field(Name::Connection, "close");
             }
-            let _ = write!(head, "{connection}\r\n");
-            octets.extend_from_slice(head.as_bytes());
+            head.end();
             *end = octets.len() as u32;
         }
         octets.extend_from_slice(body);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use evenkeel_datapath::maglev::Maglev;
-use evenkeel_datapath::time::Time;
 use evenkeel_l7::balance::{Candidate, Ended, Group, Loads, Policy, Question, Turns};
+use evenkeel_l7::tcp::Time;
 use hdrhistogram::Histogram;
 
 use crate::network::Random;

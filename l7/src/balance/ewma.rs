@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel_datapath::time::Time;
+use evenkeel_tcp::Time;
 
 /// How long an observation counts: after this time, by 1/e.
 const MEMORY: Duration = Duration::from_secs(10);

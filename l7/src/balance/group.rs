@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_datapath::hash::Random;
 use evenkeel_datapath::maglev::Maglev;
-use evenkeel_datapath::time::Time;
+use evenkeel_tcp::Time;
 
 use super::{Load, Loads, Policy, Turns};
 
@@ -64,14 +65,15 @@ impl Group {
         turns: &mut Turns,
         usable: impl Fn(u16) -> bool,
     ) -> Option<u16> {
-        let mut picker = Picker { group: self, loads, now: question.now, random: question.random, usable };
+        let mut picker =
+            Picker { group: self, loads, now: question.now, random: Random::new(question.random), usable };
         match self.policy {
             Policy::PowerOfTwo => picker.better_of_two(|load, capacity| load.under_way as f32 / capacity),
             Policy::PeakEwma => picker.better_of_two(|load, _| expected(&load, question.now)),
             Policy::Random => picker.better_of_two(|_, _| 0.0),
             Policy::LeastRequests => picker.best_of_all(),
             Policy::RoundRobin => {
-                let first = picker.next_random();
+                let first = picker.random.next();
                 let Picker { usable, .. } = picker;
                 let may_be_used =
                     |index: usize| self.candidates.get(index).is_some_and(|candidate| usable(candidate.slot));
@@ -101,19 +103,11 @@ struct Picker<'g, F> {
     group: &'g Group,
     loads: &'g Loads,
     now: Time,
-    random: u64,
+    random: Random,
     usable: F,
 }
 
 impl<F: Fn(u16) -> bool> Picker<'_, F> {
-    /// More bits of the pick's own (SplitMix64: Steele et al., OOPSLA 2014).
-    fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
     /// The better of two that are drawn by weight; `cost` is given what is known of one, and what it is able to do. A tie is the first one's, and
     /// so by weight.
     fn better_of_two(&mut self, cost: impl Fn(Load, f32) -> f32) -> Option<u16> {
@@ -138,7 +132,7 @@ impl<F: Fn(u16) -> bool> Picker<'_, F> {
         });
         let total = *cumulative.last()? - left_out.map_or(0, |(_, weight)| weight);
         for _ in 0..DRAWS {
-            let random = self.next_random();
+            let random = self.random.next();
             let point = (((random >> 32) * u64::from(total)) >> 32) as u32;
             let point = match left_out {
                 Some((start, weight)) if point >= start => point + weight,
@@ -175,7 +169,7 @@ impl<F: Fn(u16) -> bool> Picker<'_, F> {
             equals = if cost < least { capacity } else { equals + capacity };
             least = cost;
             // Of those seen so far that cost the same, each is picked with its share of their capacity.
-            if self.next_random() as u32 as f32 * equals < capacity * u32::MAX as f32 || best.is_none() {
+            if self.random.next() as u32 as f32 * equals < capacity * u32::MAX as f32 || best.is_none() {
                 best = Some(candidate.slot);
             }
         }
@@ -185,14 +179,14 @@ impl<F: Fn(u16) -> bool> Picker<'_, F> {
     /// The table's answer; where that may not be used, the table's answer to another hash of the same, so that what belonged to one backend is
     /// spread over all others.
     fn by_hash(&mut self, hash: u64) -> Option<u16> {
-        self.random = hash;
+        self.random = Random::new(hash);
         let mut next = hash;
         for _ in 0..DRAWS {
             let slot = self.group.maglev.pick(next)?;
             if (self.usable)(slot) {
                 return Some(slot);
             }
-            next = self.next_random();
+            next = self.random.next();
         }
         self.best_of_all()
     }

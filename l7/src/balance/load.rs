@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel_datapath::time::Time;
+use evenkeel_tcp::Time;
 
 use super::PeakEwma;
 

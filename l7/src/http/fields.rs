@@ -59,18 +59,6 @@ impl<'h, 'b> Fields<'h, 'b> {
         Self { headers, names }
     }
 
-    /// How many there are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.headers.len()
-    }
-
-    /// True if there is none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.headers.is_empty()
-    }
-
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = Field<'b>> + use<'h, 'b> {
         let named = self.headers.iter().zip(self.names);

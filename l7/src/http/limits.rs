@@ -14,6 +14,12 @@ pub struct Limits {
 impl Limits {
     /// As many fields as can be asked for.
     pub const MOST_FIELDS: usize = 256;
+
+    /// Octets in which a head is found or refused: with the empty line that may stand before it.
+    #[must_use]
+    pub const fn window(&self) -> usize {
+        self.head + 2
+    }
 }
 
 impl Default for Limits {

@@ -33,6 +33,6 @@ pub use path::{EncodedSlash, PathRules};
 pub use refusal::Refusal;
 pub use request::{Method, Request, Version};
 pub use response::Response;
-pub use status::reason_phrase;
+pub use status::{has_content, reason_phrase};
 pub use target::{Authority, Target};
 pub use write::HeadWriter;

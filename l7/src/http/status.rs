@@ -1,5 +1,11 @@
 //! Status codes and their usual phrases (RFC 9110, section 15; RFC 6585).
 
+/// True if a final response with this status may have content (RFC 9110, sections 15.3.5 and 15.4.5), whatever its head says.
+#[must_use]
+pub const fn has_content(status: u16) -> bool {
+    !matches!(status, 204 | 304)
+}
+
 /// The phrase that stands behind a status code; empty for a code that is not registered. It tells nothing that the code does not.
 #[must_use]
 pub const fn reason_phrase(status: u16) -> &'static str {

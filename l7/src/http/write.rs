@@ -32,6 +32,15 @@ impl<'o> HeadWriter<'o> {
         writer
     }
 
+    /// Begins an answer of the balancer's own, with content of this type and length if it has any.
+    pub fn own(out: &'o mut Vec<u8>, status: u16, content: Option<(&str, usize)>) -> Self {
+        let mut writer = Self::response(out, Version::Http11, status);
+        if let Some((kind, length)) = content {
+            writer.field(Name::ContentType, kind).framing(Framing::Length(length as u64));
+        }
+        writer
+    }
+
     /// Writes a field, whose value has no control characters.
     pub fn field(&mut self, name: Name, value: impl AsRef<[u8]>) -> &mut Self {
         self.put(name.text()).value(value.as_ref())

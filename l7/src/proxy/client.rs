@@ -44,7 +44,7 @@ pub(super) struct Client<O> {
     pub(super) served: Rc<Served>,
     /// Of the head that is coming.
     pub(super) end: HeadEnd,
-    pub(super) state: State,
+    pub(super) state: State<O>,
     pub(super) outbox: Outbox<O>,
     /// What is waited for has come by then.
     pub(super) until: Time,
@@ -54,14 +54,14 @@ pub(super) struct Client<O> {
 
 /// What a client's connection is in.
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum State<O> {
     /// A request is coming, or the next one is awaited.
     Reading {
         /// Some octets of it have come.
         has_begun: bool,
     },
     /// A request is under way.
-    Exchanging(Box<Exchange>),
+    Exchanging(Box<Exchange<O>>),
     /// An answer of the proxy's own is being sent.
     Answering { closes: bool },
     /// This side is closed.

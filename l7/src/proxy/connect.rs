@@ -1,8 +1,8 @@
 //! How an exchange comes to a connection, and gives it back.
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use evenkeel_datapath::time::Time as Clock;
 use evenkeel_tcp::{ConnectionId, Time};
 
 use super::client::Client;
@@ -22,7 +22,7 @@ impl<O: Memory> Proxy<O> {
         now: Time,
         client: &mut Client<O>,
     ) -> Option<Next> {
-        let (id, served, until) = (client.id, std::rc::Rc::clone(&client.served), client.until);
+        let (id, served, until) = (client.id, Rc::clone(&client.served), client.until);
         let exchange = of(client)?;
         let Some(cluster) = served.site.clusters.get(exchange.cluster) else {
             self.too_busy(now, client);
@@ -32,7 +32,7 @@ impl<O: Memory> Proxy<O> {
             // It is still in the queue, or was told that it may try again.
             self.pools.leave(slot, id);
         }
-        let question = Question { now: Clock(now.0), random: self.random(), hash: 0 };
+        let question = Question { now, random: self.desk.random.next(), hash: 0 };
         let tried = &exchange.tried;
         let mut all_turns = served.turns.borrow_mut();
         let picked = all_turns.get_mut(exchange.cluster).and_then(|turns| {
@@ -101,7 +101,7 @@ impl<O: Memory> Proxy<O> {
     ) {
         let Some(upstream) = self.places.upstream_mut(id) else { return };
         let slot = upstream.backend;
-        self.loads.ended(slot, Clock(now.0), how);
+        self.loads.ended(slot, now, how);
         // What comes without having been asked for belongs to nobody.
         let may_rest = is_good && !upstream.is_closed && !net.is_at_end(id) && net.readable(id) == 0;
         let next = if may_rest {
@@ -129,7 +129,7 @@ impl<O: Memory> Proxy<O> {
 
     /// How long connections of the cluster may be at rest that a client's exchange goes to.
     pub(super) fn rest_time(&self, client: &mut Client<O>) -> Duration {
-        let served = std::rc::Rc::clone(&client.served);
+        let served = Rc::clone(&client.served);
         let cluster = of(client).and_then(|exchange| served.site.clusters.get(exchange.cluster));
         cluster.map_or(Duration::ZERO, |cluster| cluster.rest_time)
     }
@@ -144,16 +144,11 @@ impl<O: Memory> Proxy<O> {
         self.give_up(now, client, 503, "There is no backend for it.");
     }
 
-    fn give_up(&mut self, now: Time, client: &mut Client<O>, status: u16, text: &str) {
+    /// A request is answered by the proxy itself, since no backend does.
+    pub(super) fn give_up(&mut self, now: Time, client: &mut Client<O>, status: u16, text: &str) {
         let Some(exchange) = of(client) else { return };
         let closes = !exchange.kept.keeps_alive || !exchange.request.is_done();
         let is_head = exchange.kept.is_head;
         client.answer(now, Words { status, text, closes, is_head });
-    }
-
-    fn random(&mut self) -> u64 {
-        let random = &mut self.desk.random;
-        *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        *random
     }
 }

@@ -1,5 +1,6 @@
 //! One request and its response.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use evenkeel_tcp::{ConnectionId, Time};
@@ -21,12 +22,12 @@ const MOST_ATTEMPTS: u8 = 3;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(super) struct Exchange<O> {
     pub(super) cluster: usize,
     pub(super) timeouts: Timeouts,
     pub(super) kept: Kept,
-    /// The head as backends get it; kept as long as it may have to be sent again.
-    pub(super) head: Vec<u8>,
+    /// The head as backends get it, as long as it may have to be sent again.
+    pub(super) head: Option<O>,
     pub(super) request: Flow,
     pub(super) phase: Phase,
     attempts: u8,
@@ -77,14 +78,14 @@ pub(super) enum Failure {
     BadResponse,
 }
 
-impl Exchange {
+impl<O: Memory> Exchange<O> {
     pub(super) fn new(cluster: usize, timeouts: Timeouts, head: Vec<u8>, kept: Kept, now: Time) -> Self {
         let request = Flow::new(kept.framing, kept.framing == Framing::Chunked);
         Self {
             cluster,
             timeouts,
             kept,
-            head,
+            head: Some(O::of(head)),
             request,
             phase: Phase::Wanting,
             attempts: 0,
@@ -111,7 +112,7 @@ impl Exchange {
 }
 
 /// The exchange that a client has under way.
-pub(super) fn of<O>(client: &mut Client<O>) -> Option<&mut Exchange> {
+pub(super) fn of<O>(client: &mut Client<O>) -> Option<&mut Exchange<O>> {
     match &mut client.state {
         State::Exchanging(exchange) => Some(exchange),
         _ => None,
@@ -175,8 +176,9 @@ impl<O: Memory> Proxy<O> {
     pub(super) fn ask(&mut self, now: Time, client: &mut Client<O>, id: ConnectionId) {
         let Some(exchange) = of(client) else { return };
         let Some(upstream) = self.places.upstream_mut(id) else { return };
-        let head = exchange.head.clone();
-        upstream.outbox.push(O::of(head));
+        if let Some(head) = &exchange.head {
+            upstream.outbox.push(head.share());
+        }
         let patience = exchange.ask(now, id);
         client.until = now + patience;
     }
@@ -190,13 +192,12 @@ impl<O: Memory> Proxy<O> {
         upstream: &mut Upstream<O>,
         work: &mut Work,
     ) -> Result<Option<Next>, End> {
-        let served = std::rc::Rc::clone(&client.served);
+        let served = Rc::clone(&client.served);
         let limits = &served.site.limits;
         let id = client.id;
         let exchange = of(client).ok_or(End::Broken)?;
         let idle = exchange.timeouts.idle;
-        let out = (upstream.id, &mut upstream.outbox);
-        let asked = exchange.request.run(net, id, (out.0, out.1), false, limits, work);
+        let asked = exchange.request.run(net, id, (upstream.id, &mut upstream.outbox), false, limits, work);
         match asked {
             Flowed::Cut => return Err(End::ClientGone),
             Flowed::Refused(refusal) => return Err(End::BadRequest(refusal)),
@@ -331,9 +332,7 @@ impl<O: Memory> Proxy<O> {
             Failure::BadResponse => (502, "The backend's response is malformed."),
             Failure::ConnectTime | Failure::ResponseTime => (504, "The backend took too long."),
         };
-        let closes = !exchange.kept.keeps_alive || !exchange.request.is_done();
-        let is_head = exchange.kept.is_head;
-        client.answer(now, Words { status, text, closes, is_head });
+        self.give_up(now, client, status, text);
     }
 
     /// The deadline of an exchange has passed.

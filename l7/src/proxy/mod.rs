@@ -32,6 +32,7 @@ pub use site::{Action, Backend, Cluster, Site, Timeouts};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use evenkeel_datapath::hash::Random;
 use evenkeel_tcp::wheel::Wheel;
 use evenkeel_tcp::{ConnectionId, Event, Time};
 
@@ -53,13 +54,12 @@ pub struct Proxy<O> {
 }
 
 /// Memory that is used again and again.
-#[derive(Default)]
 struct Desk {
     /// A head that came in pieces is put together here.
     head: Vec<u8>,
     path: String,
     host: String,
-    random: u64,
+    random: Random,
 }
 
 /// What a client needs next.
@@ -82,7 +82,12 @@ impl<O: Memory> Proxy<O> {
             loads: Loads::new(slots),
             deadlines: Wheel::new(connections, now),
             waiting: VecDeque::new(),
-            desk: Desk { random: seed, ..Desk::default() },
+            desk: Desk {
+                head: Vec::new(),
+                path: String::new(),
+                host: String::new(),
+                random: Random::new(seed),
+            },
         }
     }
 

@@ -1,6 +1,7 @@
 //! From octets of a client to a request that is under way, or an answer to it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use evenkeel_tcp::Time;
 
@@ -9,6 +10,7 @@ use super::exchange::Exchange;
 use super::words::Words;
 use super::{Action, Desk, Memory, Net, Proxy, Site, Timeouts};
 use crate::Work;
+use crate::gather::in_one_piece;
 use crate::http::{Authority, Framing, HeadWriter, Method, Name, Refusal, Request, Scratch, Version};
 use crate::route::{Facts, normal_host};
 
@@ -57,10 +59,11 @@ impl<O: Memory> Proxy<O> {
             client.state = State::Reading { has_begun: true };
             client.until = now + client.served.site.head_time;
         }
-        let site = std::sync::Arc::clone(&client.served.site);
+        let site = Arc::clone(&client.served.site);
         let desk = &mut self.desk;
         let mut gathered = std::mem::take(&mut desk.head);
-        let octets = in_one_piece(net, client.id, site.limits.head + 1, &mut gathered);
+        let pieces = net.unread(client.id).map(|piece| piece.octets());
+        let octets = in_one_piece(pieces, site.limits.window(), &mut gathered);
         let found = client.end.find(octets, &site.limits);
         let decided = match found {
             Ok(None) => None,
@@ -88,28 +91,6 @@ impl<O: Memory> Proxy<O> {
         }
         Read::Decided
     }
-}
-
-/// The first octets that a connection has received, at most `most` of them: where they lie, if that is one piece.
-pub(super) fn in_one_piece<'a, N: Net>(
-    net: &'a N,
-    id: evenkeel_tcp::ConnectionId,
-    most: usize,
-    gathered: &'a mut Vec<u8>,
-) -> &'a [u8] {
-    let mut pieces = net.unread(id);
-    let first = pieces.next().map(|piece| piece.octets()).unwrap_or_default();
-    let Some(second) = pieces.next() else { return first };
-    gathered.clear();
-    gathered.extend_from_slice(first);
-    gathered.extend_from_slice(second.octets());
-    for piece in pieces.take_while(|_| true) {
-        if gathered.len() >= most {
-            break;
-        }
-        gathered.extend_from_slice(piece.octets());
-    }
-    gathered
 }
 
 fn refused(refusal: Refusal) -> Words<'static> {

@@ -6,8 +6,9 @@ use super::client::{Client, State};
 use super::exchange::{Keeps, Phase};
 use super::flow::Flow;
 use super::places::Upstream;
-use super::request::{Kept, in_one_piece};
+use super::request::Kept;
 use super::{Memory, Net, Proxy};
+use crate::gather::in_one_piece;
 use crate::http::{Framing, HeadEnd, HeadWriter, Limits, Method, Name, Refusal, Response, Scratch, Version};
 
 /// What a look at what a backend has sent came to.
@@ -32,16 +33,15 @@ impl<O: Memory> Proxy<O> {
     ) -> Result<Answered, Refusal> {
         let State::Exchanging(exchange) = &mut client.state else { return Ok(Answered::Nothing) };
         let mut gathered = std::mem::take(&mut self.desk.head);
-        let octets = in_one_piece(net, upstream.id, limits.head + 1, &mut gathered);
-        let read = match upstream.end.find(octets, limits) {
-            Ok(None) => Ok(None),
-            Err(refusal) => Err(refusal),
-            Ok(Some(head)) => {
-                let end = head.end;
-                read(octets.get(head).unwrap_or_default(), upstream.id, exchange.kept, limits)
-                    .map(|read| Some((end, read)))
-            }
-        };
+        let pieces = net.unread(upstream.id).map(|piece| piece.octets());
+        let octets = in_one_piece(pieces, limits.window(), &mut gathered);
+        let found = upstream.end.find(octets, limits);
+        let read = found.and_then(|head| {
+            let Some(head) = head else { return Ok(None) };
+            let end = head.end;
+            let read = read(octets.get(head).unwrap_or_default(), upstream.id, exchange.kept, limits)?;
+            Ok(Some((end, read)))
+        });
         self.desk.head = gathered;
         let Some((length, read)) = read? else { return Ok(Answered::Nothing) };
         net.consume(upstream.id, length);
@@ -51,7 +51,7 @@ impl<O: Memory> Proxy<O> {
         }
         let Some(phase) = read.phase else { return Ok(Answered::Interim) };
         exchange.phase = phase;
-        exchange.head = Vec::new();
+        exchange.head = None;
         Ok(Answered::Begun)
     }
 }
@@ -83,18 +83,15 @@ fn read(octets: &[u8], upstream: ConnectionId, kept: Kept, limits: &Limits) -> R
     if response.status == 101 {
         return Err(Refusal::StatusCode);
     }
-    let in_chunks = is_new && matches!(response.framing, Framing::Chunked | Framing::UntilClose);
-    let ends_by_close = !is_new && matches!(response.framing, Framing::Chunked | Framing::UntilClose);
-    let framing = match response.framing {
-        Framing::Chunked | Framing::UntilClose if in_chunks => Framing::Chunked,
-        Framing::Chunked | Framing::UntilClose => Framing::UntilClose,
-        other => other,
+    // What has no length goes on in chunks, or ends with the connection to a client that cannot read them.
+    let framing = match (response.framing, is_new) {
+        (Framing::Chunked | Framing::UntilClose, true) => Framing::Chunked,
+        (Framing::Chunked | Framing::UntilClose, false) => Framing::UntilClose,
+        (other, _) => other,
     };
-    let keeps = Keeps {
-        upstream: response.keeps_alive,
-        client: kept.keeps_alive && !ends_by_close,
-        until_close: ends_by_close,
-    };
+    let until_close = framing == Framing::UntilClose;
+    let keeps =
+        Keeps { upstream: response.keeps_alive, client: kept.keeps_alive && !until_close, until_close };
     let mut head = HeadWriter::response(&mut out, Version::Http11, response.status);
     head.forward_all(response.fields.end_to_end());
     head.framing(response.would_have.map_or(framing, Framing::Length));
@@ -104,6 +101,6 @@ fn read(octets: &[u8], upstream: ConnectionId, kept: Kept, limits: &Limits) -> R
         head.field(Name::Connection, "keep-alive");
     }
     head.end();
-    let response = Flow::new(response.framing, in_chunks);
+    let response = Flow::new(response.framing, framing == Framing::Chunked);
     Ok(Head { head: out, phase: Some(Phase::Relaying { upstream, response, keeps }) })
 }

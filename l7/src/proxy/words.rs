@@ -1,6 +1,6 @@
 //! What the proxy says by itself: small, well-formed, in one line.
 
-use crate::http::{Framing, HeadWriter, Name, Version, reason_phrase};
+use crate::http::{HeadWriter, Name, has_content, reason_phrase};
 
 /// An answer of the proxy's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,13 +17,9 @@ impl Words<'_> {
     /// The octets of the answer.
     pub(super) fn octets(self) -> Vec<u8> {
         let mut out = Vec::new();
-        let has_content = !matches!(self.status, 204 | 304);
         let text = if self.text.is_empty() { reason_phrase(self.status) } else { self.text };
-        let mut head = HeadWriter::response(&mut out, Version::Http11, self.status);
-        if has_content {
-            head.field(Name::ContentType, "text/plain; charset=utf-8");
-            head.framing(Framing::Length(text.len() as u64 + 1));
-        }
+        let content = has_content(self.status).then_some(("text/plain; charset=utf-8", text.len() + 1));
+        let mut head = HeadWriter::own(&mut out, self.status, content);
         if self.status == 503 {
             head.field(Name::RetryAfter, "1");
         }
@@ -31,7 +27,7 @@ impl Words<'_> {
             head.field(Name::Connection, "close");
         }
         head.end();
-        if has_content && !self.is_head {
+        if content.is_some() && !self.is_head {
             out.extend_from_slice(text.as_bytes());
             out.push(b'\n');
         }

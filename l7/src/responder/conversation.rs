@@ -10,6 +10,7 @@ use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_tcp::{ConnectionId, SendError, Time};
 
 use super::{Desk, Ground};
+use crate::gather::in_one_piece;
 use crate::http::{Framing, HeadEnd, Limits, Method, Refusal, Request, Scratch};
 use crate::{Action, Listener, Octets, Page, Work};
 
@@ -166,23 +167,10 @@ impl Conversation {
             self.head_until = ground.now + HEAD_TIME;
         }
         let limits = Limits::default();
-        let mut slices = ground.stack.read(self.id);
-        let first = slices.next().unwrap_or_default();
-        // Where it lies, if it lies in one piece.
-        let octets = if first.len() == ground.readable() {
-            first
-        } else {
-            desk.scratch.clear();
-            for slice in ground.stack.read(self.id) {
-                let missing = (limits.head + 2).saturating_sub(desk.scratch.len());
-                desk.scratch.extend(slice.iter().take(missing));
-            }
-            &desk.scratch
-        };
+        let octets = in_one_piece(ground.stack.read(self.id), limits.window(), &mut desk.scratch);
         let Some(place) = self.head_end.find(octets, &limits)? else { return Ok(None) };
         let length = place.end;
         let question = question(octets.get(place).unwrap_or_default(), &limits)?;
-        drop(slices);
         ground.consume(length);
         self.has_begun = false;
         self.head_end = HeadEnd::of_request();

@@ -56,19 +56,8 @@ impl Condition {
 }
 
 impl Source {
-    /// The first value that it has in a request.
-    #[must_use]
-    pub fn value<'r>(&self, facts: &Facts<'r>) -> Option<&'r [u8]> {
-        let mut first = None;
-        self.any(facts, |value| {
-            first = Some(value);
-            true
-        });
-        first
-    }
-
     /// True if any of its values is as `wanted`.
-    fn any<'r>(&self, facts: &Facts<'r>, wanted: impl FnMut(&'r [u8]) -> bool) -> bool {
+    fn any(&self, facts: &Facts<'_>, wanted: impl FnMut(&[u8]) -> bool) -> bool {
         match self {
             Self::Header(name) => facts.fields.values_of(name).any(wanted),
             Self::Query(name) => {

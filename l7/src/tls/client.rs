@@ -8,8 +8,9 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 
+use super::SetupError;
 use super::certificate::Certificate;
-use super::server::{Authorities, ServerTlsError};
+use super::server::Authorities;
 
 /// What the TLS to a service's backends is made of.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl ClientTls {
     ///
     /// # Errors
     /// When something is missing.
-    pub fn compile(self) -> Result<Arc<ClientConfig>, ServerTlsError> {
+    pub fn compile(self) -> Result<Arc<ClientConfig>, SetupError> {
         let provider = Arc::new(default_provider());
         let builder = ClientConfig::builder_with_details(Arc::clone(&provider), self.time);
         let builder = builder.with_protocol_versions(&[&TLS13, &TLS12])?;
@@ -38,7 +39,7 @@ impl ClientTls {
                 .with_crls(self.authorities.revoked)
                 .allow_unknown_revocation_status()
                 .build()
-                .map_err(|error| ServerTlsError::Authorities(error.to_string()))?;
+                .map_err(|error| SetupError::Authorities(error.to_string()))?;
         let builder = builder.with_webpki_verifier(verifier);
         let mut config = match self.certificate {
             None => builder.with_no_client_auth(),

@@ -14,3 +14,17 @@ mod session;
 pub mod tickets;
 
 pub use session::{MOST_RECORD, Session, TlsError, record_length};
+
+/// Why sessions cannot be made as the configuration says.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A listener has one at least.
+    #[error("there is no certificate")]
+    NoCertificate,
+    /// The other side could not be checked.
+    #[error("the authorities: {0}")]
+    Authorities(String),
+    /// Anything else that the library says.
+    #[error("{0}")]
+    Library(#[from] rustls::Error),
+}

@@ -11,6 +11,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
+use super::SetupError;
 use super::certificate::Certificate;
 use super::tickets::Tickets;
 
@@ -52,26 +53,12 @@ pub struct ServerTls {
     pub time: Arc<dyn TimeProvider>,
 }
 
-/// Why there is no TLS for a listener.
-#[derive(Clone, PartialEq, Debug, thiserror::Error)]
-pub enum ServerTlsError {
-    /// A listener has one at least.
-    #[error("there is no certificate")]
-    NoCertificate,
-    /// Clients could not be checked.
-    #[error("the authorities for clients: {0}")]
-    Authorities(String),
-    /// Anything else that the library says.
-    #[error("{0}")]
-    Library(#[from] rustls::Error),
-}
-
 impl ServerTls {
     /// Compiles it into what sessions are made with.
     ///
     /// # Errors
     /// When something is missing.
-    pub fn compile(self) -> Result<Arc<ServerConfig>, ServerTlsError> {
+    pub fn compile(self) -> Result<Arc<ServerConfig>, SetupError> {
         let provider = Arc::new(default_provider());
         let versions: &[_] = if self.allows_1_2 { &[&TLS13, &TLS12] } else { &[&TLS13] };
         let builder = ServerConfig::builder_with_details(Arc::clone(&provider), self.time);
@@ -92,7 +79,7 @@ impl ServerTls {
                     verifier = verifier.allow_unauthenticated();
                 }
                 let verifier =
-                    verifier.build().map_err(|error| ServerTlsError::Authorities(error.to_string()))?;
+                    verifier.build().map_err(|error| SetupError::Authorities(error.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
@@ -129,8 +116,8 @@ struct ByName {
 }
 
 impl ByName {
-    fn new(certificates: &[Certificate]) -> Result<Self, ServerTlsError> {
-        let default = Arc::clone(&certificates.first().ok_or(ServerTlsError::NoCertificate)?.key);
+    fn new(certificates: &[Certificate]) -> Result<Self, SetupError> {
+        let default = Arc::clone(&certificates.first().ok_or(SetupError::NoCertificate)?.key);
         let mut by_name = Self { exact: HashMap::default(), wildcard: HashMap::default(), default };
         for certificate in certificates {
             for name in &certificate.names {
