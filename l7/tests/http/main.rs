@@ -52,6 +52,17 @@ fn read_body(framing: Framing, octets: &[u8], limits: &Limits) -> Result<bool, R
     }
 }
 
+/// Holds the verdicts of a table against those of `read`, all at once.
+fn check(table: &[Row], read: impl Fn(&[u8]) -> Result<bool, Refusal>) {
+    let wrong = table.iter().filter_map(|(octets, refusal, section)| {
+        let verdict = read(octets);
+        (verdict != Err(*refusal))
+            .then(|| format!("{section}: {} gets {verdict:?}, not {refusal:?}", octets.escape_ascii()))
+    });
+    let wrong: Vec<String> = wrong.collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn each_reason_is_in_a_table() {
     let in_tables: Vec<Refusal> =

@@ -3,7 +3,7 @@
 use evenkeel_l7::http::{Method, Refusal as R};
 
 use super::requests::LIMITS;
-use super::{Row, read_response};
+use super::{Row, check, read_response};
 
 pub(crate) const MALFORMED: &[Row] = &[
     // --- The status line -----------------------------------------------------------------------------------------------
@@ -93,18 +93,5 @@ pub(crate) const MALFORMED: &[Row] = &[
 #[test]
 fn malformed_responses_are_refused() {
     assert!(MALFORMED.len() >= 60);
-    let wrong = MALFORMED.iter().filter_map(|(octets, refusal, section)| {
-        let verdict = read_response(octets, Method::Get, &LIMITS);
-        (verdict != Err(*refusal))
-            .then(|| format!("{section}: {} gets {verdict:?}, not {refusal:?}", octets.escape_ascii()))
-    });
-    let wrong: Vec<String> = wrong.collect();
-    assert!(
-        wrong.is_empty(),
-        "{}",
-        wrong.join(
-            "
-"
-        )
-    );
+    check(MALFORMED, |octets| read_response(octets, Method::Get, &LIMITS));
 }

@@ -16,7 +16,7 @@ use evenkeel_tcp::{Config, Time};
 
 use front::{Balancer, site};
 use hosts::Host;
-use network::{Loss, Model, Network};
+use network::{Model, Network};
 use world::{Visit, World, body};
 
 const SECOND: u64 = 1_000_000_000;
@@ -29,14 +29,7 @@ fn quick() -> Model {
 }
 
 fn lossy() -> Model {
-    Model {
-        loss: Loss::Random { share: 0.02 },
-        reordering: 0.05,
-        lateness: Duration::from_millis(15),
-        duplication: 0.01,
-        corruption: 0.01,
-        ..Model::delay(Duration::from_millis(5)).with_rate(100_000_000, 200)
-    }
+    Model::delay(Duration::from_millis(5)).with_rate(100_000_000, 200).spoiled()
 }
 
 /// Lets clients visit until each has what it waits for, or its connection has ended.

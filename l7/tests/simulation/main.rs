@@ -19,7 +19,7 @@ use evenkeel_tcp::{Config, Time};
 use balancer::{Balancer, VIP, VIP6};
 use browser::{Browser, Visit};
 use hosts::Host;
-use network::{Loss, Model, Network};
+use network::{Model, Network};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -58,14 +58,7 @@ fn fetch_from(balancer: Balancer, model: Model, seed: u64, length: usize, visits
 }
 
 fn lossy() -> Model {
-    Model {
-        loss: Loss::Random { share: 0.02 },
-        reordering: 0.05,
-        lateness: Duration::from_millis(15),
-        duplication: 0.01,
-        corruption: 0.01,
-        ..Model::delay(Duration::from_millis(10)).with_rate(100_000_000, 200)
-    }
+    Model::delay(Duration::from_millis(10)).with_rate(100_000_000, 200).spoiled()
 }
 
 #[test]

@@ -61,6 +61,19 @@ impl Model {
         self
     }
 
+    /// The same, which loses, reorders, repeats and damages some of all packets.
+    #[must_use]
+    pub const fn spoiled(self) -> Self {
+        Self {
+            loss: Loss::Random { share: 0.02 },
+            reordering: 0.05,
+            lateness: Duration::from_millis(15),
+            duplication: 0.01,
+            corruption: 0.01,
+            ..self
+        }
+    }
+
     /// The same, with loss.
     #[must_use]
     pub const fn with_loss(mut self, loss: Loss) -> Self {
