@@ -14,10 +14,11 @@ use std::marker::PhantomData;
 use evenkeel_datapath::counters::{Counters, ServiceCounter};
 use evenkeel_datapath::packet::{Packet, PacketPool};
 use evenkeel_datapath::parse::Parsed;
+use evenkeel_datapath::port::BURST;
 use evenkeel_datapath::snapshot::Snapshot;
 use evenkeel_datapath::stage::{Stage, Turn};
 use evenkeel_datapath::time::Time;
-use evenkeel_tcp::{Checksums, Event, ListenerId, Stack};
+use evenkeel_tcp::{Checksums, Event, Incoming, ListenerId, Stack};
 
 use crate::{Application, Octets, Query, Services, Work};
 use listening::Listening;
@@ -51,6 +52,8 @@ struct Running<P: Packet, R> {
     listening: Listening,
     /// A listener that may have more to accept.
     accepting: Option<ListenerId>,
+    /// Segments that have arrived together; empty between calls.
+    segments: Vec<Incoming<Held<P>>>,
     /// A packet to write the next segment into.
     spare: Option<P>,
     /// The last turn left something to do.
@@ -85,9 +88,9 @@ impl<A: PacketPool, R: Application<Held<A::Packet>>> Stage<A> for L7<A::Packet, 
             packets.clear();
             return;
         };
-        for (packet, parsed) in packets.drain(..).zip(parsed) {
-            arrival::arrive(&mut running.stack, turn.snapshot, turn.now, packet, parsed);
-        }
+        let Running { stack, segments, .. } = running;
+        let packets = packets.drain(..).zip(parsed.iter().copied());
+        arrival::arrive(stack, turn.snapshot, turn.now, packets, segments);
         running.has_more = true;
     }
 
@@ -128,6 +131,7 @@ impl<P: Packet, R: Application<Held<P>>> Running<P, R> {
             application: R::new(config.connections, now),
             listening: Listening::default(),
             accepting: None,
+            segments: Vec::with_capacity(BURST),
             spare: None,
             has_more: false,
             kind: PhantomData,

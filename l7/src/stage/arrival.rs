@@ -11,42 +11,48 @@ use evenkeel_tcp::{Addr, Endpoint, IcmpError, Incoming, SequenceNumber, Stack, T
 use super::{Held, tcp_time};
 use crate::Octets;
 
-/// Gives the stack what a packet carries.
+/// Gives the stack what packets carry, in their order. `segments` is empty before and after.
 pub(super) fn arrive<P: Packet>(
     stack: &mut Stack<Held<P>>,
     snapshot: &Snapshot,
     now: Time,
-    packet: P,
-    parsed: &Parsed,
+    packets: impl Iterator<Item = (P, Parsed)>,
+    segments: &mut Vec<Incoming<Held<P>>>,
 ) {
-    match parsed.content {
-        Content::Transport => arrive_segment(stack, snapshot, now, packet, parsed),
-        Content::IcmpError { l4, .. } => arrive_error(stack, now, packet.bytes(), parsed, usize::from(l4)),
-        Content::Other | Content::EchoRequest => {}
+    for (packet, parsed) in packets {
+        match parsed.content {
+            Content::Transport => segments.extend(segment(stack, snapshot, packet, &parsed)),
+            Content::IcmpError { l4, .. } => {
+                // What came before it may be what it is about.
+                stack.receive_burst(tcp_time(now), segments);
+                arrive_error(stack, now, packet.bytes(), &parsed, usize::from(l4));
+            }
+            Content::Other | Content::EchoRequest => {}
+        }
     }
+    stack.receive_burst(tcp_time(now), segments);
 }
 
-fn arrive_segment<P: Packet>(
+/// The segment in a packet, if there is one and its checksum is right.
+fn segment<P: Packet>(
     stack: &mut Stack<Held<P>>,
     snapshot: &Snapshot,
-    now: Time,
     packet: P,
     parsed: &Parsed,
-) {
+) -> Option<Incoming<Held<P>>> {
     let start = usize::from(parsed.l4);
     let place = start..start + usize::from(parsed.l4_length());
-    let Some(segment) = packet.bytes().get(place.clone()) else { return };
+    let segment = packet.bytes().get(place.clone())?;
     let (local, remote) = (address(parsed.key.destination.addr), address(parsed.key.source.addr));
     let is_believed = packet.received().l4_checksum == ChecksumStatus::Good
         || snapshot.ports.get(usize::from(packet.port().0)).is_some_and(|port| port.recompute_checksums);
     if !is_believed && !Sum::pseudo_header(&remote, &local, segment.len() as u32).octets(segment).is_right() {
         stack.refuse_checksum();
-        return;
+        return None;
     }
     let ecn = ecn(packet.bytes(), parsed);
-    if let Some(segment) = Octets::of_packet(packet.into_shared(), place) {
-        stack.receive(tcp_time(now), Incoming { local, remote, ecn, segment });
-    }
+    let segment = Octets::of_packet(packet.into_shared(), place)?;
+    Some(Incoming { local, remote, ecn, segment })
 }
 
 /// An error that quotes a segment of ours, whose transport header begins at `l4`: at least its first eight octets are there.
