@@ -116,11 +116,6 @@ impl Recovery {
         self.since = now;
     }
 
-    /// Both ends permitted SACK, or not: before anything is sent.
-    pub fn set_sack(&mut self, permitted: bool) {
-        self.sack = permitted;
-    }
-
     /// The payload of a segment from now on. The initial window follows while nothing was sent yet.
     pub fn set_mss(&mut self, mss: u16) {
         let mss = mss.max(1);

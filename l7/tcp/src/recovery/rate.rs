@@ -16,14 +16,6 @@ pub struct RateSample {
     pub application_limited: bool,
 }
 
-impl RateSample {
-    /// Octets a second.
-    #[must_use]
-    pub fn octets_per_second(&self) -> u64 {
-        u64::from(self.delivered) * 1_000_000 / u64::from(self.interval.max(1))
-    }
-}
-
 /// What a run remembers of the moment when it was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamp {
