@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -96,7 +97,14 @@ fn it_says_when_it_is_ready_answers_reloads_and_stops_cleanly() {
     assert!(Command::new("kill").arg(balancer.id().to_string()).status().unwrap().success());
     assert_eq!(told(), b"STOPPING=1");
     let output = balancer.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let log = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    // Every change is in the log, with who asked for it.
+    let asked_by = format!(" uid={} ", fs::metadata(&file).unwrap().uid());
+    for change in ["backend drain", "reload"] {
+        let is_it = |line: &str| line.contains(&asked_by) && line.contains(change);
+        assert!(log.lines().any(is_it), "{change} by {asked_by}: {log}");
+    }
     assert!(!socket.exists());
     assert_eq!(ask(&["status"]).status.code(), Some(3));
 }
