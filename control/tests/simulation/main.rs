@@ -127,3 +127,19 @@ proptest! {
         run(&steps)?;
     }
 }
+
+/// A drain without a deadline lets a backend have its flows again, but not those that it lost while it was down.
+#[test]
+fn a_dsr_flow_that_met_no_backend_is_not_bound_to_the_old_one() {
+    let (service, worker, connection) = (2, 0, 0);
+    let steps = [
+        Step::Change(Change::Remove { service, host: 1 }),
+        Step::Open { service, worker },
+        Step::Change(Change::Down { service, host: 2 }),
+        Step::Send { connection, worker },
+        Step::Change(Change::Add { service, host: 3 }),
+        Step::Change(Change::Drain { service, host: 2, seconds: 0 }),
+        Step::Send { connection, worker },
+    ];
+    run(&steps).unwrap();
+}

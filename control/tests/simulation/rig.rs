@@ -247,6 +247,10 @@ impl Rig {
         let payload = u32::try_from(connection).unwrap().to_be_bytes();
         let frame = Frame::tcp(&client.to_string(), SERVICES[service].vip, flags).payload(&payload);
         self.deliver(&Frame { link_destination: OURS, link_source: GATEWAY, ..frame }, worker);
+        // In DSR a flow is picked anew when its backend takes no more, though nobody else may be there to take it.
+        if SERVICES[service].mode == "dsr-mac" && !self.is_alive(connection) {
+            self.connections[connection].backend = None;
+        }
         for frame in self.sent()? {
             if frame.link_destination == GATEWAY {
                 // A reset, or the like, of our own making: it must be for this client.
@@ -259,6 +263,16 @@ impl Rig {
             }
         }
         Ok(())
+    }
+
+    /// True if the backend that a connection was opened with still takes its packets.
+    fn is_alive(&self, connection: usize) -> bool {
+        let Connection { service, backend, .. } = self.connections[connection];
+        backend.is_some_and(|(address, incarnation)| {
+            self.backends
+                .get(&(service, address))
+                .is_some_and(|belief| belief.incarnation == incarnation && belief.keeps_flows(self.now))
+        })
     }
 
     /// A packet of a connection has reached a backend.
@@ -282,17 +296,7 @@ impl Rig {
         };
         let at = (address, belief.incarnation);
         if connection.backend != Some(at) {
-            let is_free = match connection.backend {
-                None => true,
-                Some((old, incarnation)) => {
-                    // In DSR a flow is picked anew when its backend takes no more; else only after a reset.
-                    let alive = self
-                        .backends
-                        .get(&(connection.service, old))
-                        .is_some_and(|belief| belief.incarnation == incarnation && belief.keeps_flows(now));
-                    connection.over || (service.mode == "dsr-mac" && !alive)
-                }
-            };
+            let is_free = connection.over || connection.backend.is_none();
             prop_assert!(is_free, "{}, not {:?}", told, connection.backend);
             prop_assert!(
                 belief.state == BackendState::Active && belief.weight > 0,
