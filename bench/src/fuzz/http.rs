@@ -76,7 +76,7 @@ fn written_anew(head: &[u8]) {
         return;
     }
     let mut out = Vec::new();
-    let mut writer = HeadWriter::request(&mut out, request.method.text(), path, request.target.query);
+    let mut writer = HeadWriter::request(&mut out, request.method.text(), &[path], request.target.query);
     if let Some(Authority { host, port }) = request.host {
         writer.field(Name::Host, port.map_or(host.to_owned(), |port| format!("{host}:{port}")));
     }

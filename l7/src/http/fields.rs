@@ -82,6 +82,16 @@ impl<'h, 'b> Fields<'h, 'b> {
         elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
     }
 
+    /// The values of the cookies of a name (RFC 6265, section 5.4); servers take them apart leniently, and so does this.
+    pub fn cookies<'n>(&self, name: &'n str) -> impl Iterator<Item = &'b [u8]> + use<'h, 'b, 'n> {
+        let pairs = self.values(Name::Cookie).flat_map(|line| line.split(|octet| *octet == b';'));
+        pairs.filter_map(move |pair| {
+            let mut parts = pair.trim_ascii().splitn(2, |octet| *octet == b'=');
+            let known = parts.next()?;
+            (known == name.as_bytes()).then(|| parts.next().unwrap_or_default())
+        })
+    }
+
     /// Those that go on to the next hop: not what is for this hop only, what `Connection` names, and what frames and routes the message,
     /// which is written anew (RFC 9110, section 7.6.1).
     pub fn end_to_end(&self) -> impl Iterator<Item = Field<'b>> + use<'h, 'b> {

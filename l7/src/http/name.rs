@@ -60,6 +60,7 @@ names! {
     WwwAuthenticate "WWW-Authenticate" HeadOnly
     XForwardedFor "X-Forwarded-For" HeadOnly
     XForwardedHost "X-Forwarded-Host" HeadOnly
+    XForwardedPort "X-Forwarded-Port" HeadOnly
     XForwardedProto "X-Forwarded-Proto" HeadOnly
     XRequestId "X-Request-Id" HeadOnly
 }
@@ -88,6 +89,20 @@ impl Name {
     #[must_use]
     pub fn text(self) -> &'static str {
         KNOWN[self as usize].1
+    }
+
+    /// True if `text` is a token, as every name of a field is (RFC 9110, section 5.6.2).
+    #[must_use]
+    pub fn is_token(text: &str) -> bool {
+        let is_known = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+        !text.is_empty() && text.bytes().all(is_known)
+    }
+
+    /// True if a field of this name is for whoever gets the message at last: it neither frames nor routes the message, nor is it for the next
+    /// hop only.
+    #[must_use]
+    pub fn is_forwarded(text: &str) -> bool {
+        !matches!(Self::of(text).map(Self::scope), Some(Scope::Hop | Scope::Message))
     }
 
     pub(super) fn scope(self) -> Scope {

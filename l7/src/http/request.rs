@@ -14,6 +14,17 @@ pub enum Version {
     Http11,
 }
 
+impl Version {
+    /// As `Via` names it.
+    #[must_use]
+    pub const fn number(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+        }
+    }
+}
+
 /// What is asked for (RFC 9110, section 9). Methods are told apart by case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "their names say it")]

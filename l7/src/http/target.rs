@@ -1,5 +1,6 @@
 //! What a request is about: the four forms of its target (RFC 9112, section 3.2), and host and port (RFC 3986, section 3.2).
 
+use std::fmt;
 use std::net::Ipv6Addr;
 
 use super::{Method, Refusal};
@@ -11,6 +12,15 @@ pub struct Authority<'b> {
     pub host: &'b str,
     /// Its port.
     pub port: Option<u16>,
+}
+
+impl fmt::Display for Authority<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(formatter, "{}:{port}", self.host),
+            None => formatter.write_str(self.host),
+        }
+    }
 }
 
 /// A host name has 253 characters at most.

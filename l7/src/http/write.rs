@@ -1,5 +1,7 @@
 //! Heads, written from what was read.
 
+use std::io::Write;
+
 use super::name::write_canonical;
 use super::{Field, Framing, Name, Version, reason_phrase};
 
@@ -10,10 +12,13 @@ pub struct HeadWriter<'o> {
 }
 
 impl<'o> HeadWriter<'o> {
-    /// Begins a request.
-    pub fn request(out: &'o mut Vec<u8>, method: &str, path: &str, query: Option<&str>) -> Self {
+    /// Begins a request; its path may come in parts.
+    pub fn request(out: &'o mut Vec<u8>, method: &str, path: &[&str], query: Option<&str>) -> Self {
         let mut writer = Self { out };
-        writer.put(method).put(" ").put(path);
+        writer.put(method).put(" ");
+        for part in path {
+            writer.put(part);
+        }
         if let Some(query) = query {
             writer.put("?").put(query);
         }
@@ -44,6 +49,33 @@ impl<'o> HeadWriter<'o> {
     /// Writes a field, whose value has no control characters.
     pub fn field(&mut self, name: Name, value: impl AsRef<[u8]>) -> &mut Self {
         self.put(name.text()).value(value.as_ref())
+    }
+
+    /// Writes a field whose value is put together here, without control characters.
+    pub fn formatted(&mut self, name: Name, value: std::fmt::Arguments<'_>) -> &mut Self {
+        self.list(name, std::iter::empty(), value)
+    }
+
+    /// Writes a list: the elements of `before` and a last one.
+    pub fn list<'v>(
+        &mut self,
+        name: Name,
+        before: impl Iterator<Item = &'v [u8]>,
+        last: std::fmt::Arguments<'_>,
+    ) -> &mut Self {
+        self.put(name.text()).put(": ");
+        for value in before {
+            self.out.extend_from_slice(value);
+            self.put(", ");
+        }
+        // Nothing that is written to memory fails.
+        let _ = self.out.write_fmt(last);
+        self.put("\r\n")
+    }
+
+    /// Writes a field of a name that the proxy may not know.
+    pub fn line(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        self.put(name).value(value)
     }
 
     /// Writes a field as it was read, its name in its usual case.
@@ -118,8 +150,12 @@ mod tests {
         let mut scratch = Scratch::new();
         let request = Request::parse(head, &Limits::default(), &mut scratch).unwrap();
         let mut out = Vec::new();
-        let mut writer =
-            HeadWriter::request(&mut out, request.method.text(), request.target.path, request.target.query);
+        let mut writer = HeadWriter::request(
+            &mut out,
+            request.method.text(),
+            &[request.target.path],
+            request.target.query,
+        );
         writer.field(Name::Host, "example.com");
         for field in request.fields.end_to_end() {
             writer.forward(field);

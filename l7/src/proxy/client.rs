@@ -15,6 +15,7 @@ use super::{Memory, Net, Next, Proxy, Site};
 use crate::Work;
 use crate::balance::Turns;
 use crate::http::HeadEnd;
+use crate::proxy_protocol::Addresses;
 
 /// How long a client may take to close its side once this side is closed.
 const LINGER_TIME: Duration = Duration::from_secs(5);
@@ -48,6 +49,8 @@ pub(super) struct Client<O> {
     pub(super) outbox: Outbox<O>,
     /// What is waited for has come by then.
     pub(super) until: Time,
+    /// What a header of the PROXY protocol told.
+    pub(super) announced: Option<Box<Addresses>>,
     /// The connection is over.
     pub(super) is_closed: bool,
 }
@@ -55,6 +58,8 @@ pub(super) struct Client<O> {
 /// What a client's connection is in.
 #[derive(Debug)]
 pub(super) enum State<O> {
+    /// It is to begin with a header of the PROXY protocol.
+    Announcing,
     /// A request is coming, or the next one is awaited.
     Reading {
         /// Some octets of it have come.
@@ -72,13 +77,15 @@ pub(super) enum State<O> {
 
 impl<O: Memory> Client<O> {
     pub(super) fn new(id: ConnectionId, served: &Rc<Served>, now: Time) -> Self {
+        let is_announced = served.site.announced_by.is_some();
         Self {
             id,
             served: Rc::clone(served),
             end: HeadEnd::of_request(),
-            state: State::Reading { has_begun: true },
+            state: if is_announced { State::Announcing } else { State::Reading { has_begun: true } },
             outbox: Outbox::default(),
             until: now + served.site.head_time,
+            announced: None,
             is_closed: false,
         }
     }
@@ -89,8 +96,13 @@ impl<O: Memory> Client<O> {
 
     /// The answer of the proxy's own, with which a request ends.
     pub(super) fn answer(&mut self, now: Time, words: Words<'_>) {
-        self.outbox.push(O::of(words.octets()));
-        self.state = State::Answering { closes: words.closes };
+        self.say(now, words.octets(), words.closes);
+    }
+
+    /// The octets of such an answer.
+    pub(super) fn say(&mut self, now: Time, octets: Vec<u8>, closes: bool) {
+        self.outbox.push(O::of(octets));
+        self.state = State::Answering { closes };
         self.until = now + self.served.site.rest_time;
     }
 
@@ -118,6 +130,11 @@ impl<O: Memory> Proxy<O> {
                 return Next::End;
             }
             match client.state {
+                State::Announcing => {
+                    if let Some(next) = self.read_announcement(net, client) {
+                        return next;
+                    }
+                }
                 State::Reading { .. } => match self.read_request(net, now, client, work) {
                     Read::Decided => {}
                     Read::Tired => return Next::Again,
@@ -162,11 +179,13 @@ impl<O: Memory> Proxy<O> {
         match client.state {
             State::Reading { has_begun: true } if net.readable(client.id) > 0 => {
                 let text = "The request did not come in time.";
-                client.answer(now, Words { status: 408, text, closes: true, is_head: false });
+                client.answer(now, Words { closes: true, ..Words::new(408, text) });
             }
             State::Reading { .. } => linger(net, now, client),
             State::Exchanging(_) => self.exchange_expired(net, now, client),
-            State::Answering { .. } | State::Lingering | State::Broken => client.state = State::Broken,
+            State::Announcing | State::Answering { .. } | State::Lingering | State::Broken => {
+                client.state = State::Broken;
+            }
         }
     }
 }

@@ -32,11 +32,13 @@ impl<O: Memory> Proxy<O> {
             // It is still in the queue, or was told that it may try again.
             self.pools.leave(slot, id);
         }
-        let question = Question { now, random: self.desk.random.next(), hash: 0 };
-        let tried = &exchange.tried;
+        let random = self.desk.random.next();
+        let question = Question { now, random, hash: exchange.hash.unwrap_or(random) };
+        let is_usable = |slot: u16| !exchange.tried.contains(&slot);
         let mut all_turns = served.turns.borrow_mut();
-        let picked = all_turns.get_mut(exchange.cluster).and_then(|turns| {
-            cluster.group.pick(question, &self.loads, turns, |slot| !tried.contains(&slot))
+        let picked = exchange.stuck.filter(|slot| is_usable(*slot)).or_else(|| {
+            let turns = all_turns.get_mut(exchange.cluster)?;
+            cluster.group.pick(question, &self.loads, turns, is_usable)
         });
         drop(all_turns);
         let Some((slot, address)) = picked.and_then(|slot| Some((slot, cluster.address(slot)?))) else {
@@ -149,6 +151,6 @@ impl<O: Memory> Proxy<O> {
         let Some(exchange) = of(client) else { return };
         let closes = !exchange.kept.keeps_alive || !exchange.request.is_done();
         let is_head = exchange.kept.is_head;
-        client.answer(now, Words { status, text, closes, is_head });
+        client.answer(now, Words { closes, is_head, ..Words::new(status, text) });
     }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use evenkeel_tcp::{ConnectionId, Time};
 
 use super::client::{Client, State, linger};
+use super::decide::{Kept, Plan};
 use super::flow::{Flow, Flowed};
 use super::outbox::Sent;
 use super::places::{Place, Upstream};
-use super::request::Kept;
 use super::response::Answered;
+use super::site::Timeouts;
 use super::words::Words;
-use super::{Memory, Net, Next, Proxy, Timeouts};
+use super::{Memory, Net, Next, Proxy};
 use crate::Work;
 use crate::balance::Ended;
 use crate::http::{Framing, Refusal};
@@ -23,7 +24,13 @@ const MOST_ATTEMPTS: u8 = 3;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Exchange<O> {
+    /// The index of its route.
+    pub(super) route: usize,
     pub(super) cluster: usize,
+    /// Of what the route balances by.
+    pub(super) hash: Option<u64>,
+    /// The backend that the client's cookie names.
+    pub(super) stuck: Option<u16>,
     pub(super) timeouts: Timeouts,
     pub(super) kept: Kept,
     /// The head as backends get it, as long as it may have to be sent again.
@@ -79,13 +86,16 @@ pub(super) enum Failure {
 }
 
 impl<O: Memory> Exchange<O> {
-    pub(super) fn new(cluster: usize, timeouts: Timeouts, head: Vec<u8>, kept: Kept, now: Time) -> Self {
+    pub(super) fn new(plan: Plan, kept: Kept, now: Time) -> Self {
         let request = Flow::new(kept.framing, kept.framing == Framing::Chunked);
         Self {
-            cluster,
-            timeouts,
+            head: Some(O::of(plan.head)),
+            route: plan.route,
+            cluster: plan.cluster,
+            hash: plan.hash,
+            stuck: plan.stuck,
+            timeouts: plan.timeouts,
             kept,
-            head: Some(O::of(head)),
             request,
             phase: Phase::Wanting,
             attempts: 0,
@@ -299,7 +309,7 @@ impl<O: Memory> Proxy<O> {
             client.state = State::Broken;
         } else {
             let (status, text) = (refusal.status(), refusal.sentence());
-            client.answer(now, Words { status, text, closes: true, is_head: false });
+            client.answer(now, Words { closes: true, ..Words::new(status, text) });
         }
     }
 

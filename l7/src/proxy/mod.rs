@@ -12,22 +12,26 @@
 //! - a connection to a backend is used again only after a response that was whole, to a request that was;
 //! - every wait has a deadline.
 
+mod announce;
 mod client;
 mod connect;
+mod decide;
 mod exchange;
 mod flow;
+mod forwarded;
 mod net;
+mod origin;
 mod outbox;
 mod places;
 mod pool;
 mod request;
 mod response;
-mod site;
+pub mod site;
 mod words;
 
 pub use client::Served;
 pub use net::{Memory, Net, OnStack};
-pub use site::{Action, Backend, Cluster, Site, Timeouts};
+pub use site::Site;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -59,6 +63,7 @@ struct Desk {
     head: Vec<u8>,
     path: String,
     host: String,
+    location: String,
     random: Random,
 }
 
@@ -86,6 +91,7 @@ impl<O: Memory> Proxy<O> {
                 head: Vec::new(),
                 path: String::new(),
                 host: String::new(),
+                location: String::new(),
                 random: Random::new(seed),
             },
         }

@@ -58,6 +58,9 @@ pub trait Net {
 
     /// Who is at the other end.
     fn remote(&self, id: ConnectionId) -> Option<SocketAddr>;
+
+    /// This end of it.
+    fn local(&self, id: ConnectionId) -> Option<SocketAddr>;
 }
 
 /// A copy: the buffer has no place for a range. For tests, and wherever nothing is gained by sharing.
@@ -123,5 +126,9 @@ impl<B: Memory, L: FnMut(SocketAddr) -> Option<Endpoint>> Net for OnStack<'_, B,
 
     fn remote(&self, id: ConnectionId) -> Option<SocketAddr> {
         self.stack.tuple(id).map(|tuple| tuple.remote.into())
+    }
+
+    fn local(&self, id: ConnectionId) -> Option<SocketAddr> {
+        self.stack.tuple(id).map(|tuple| tuple.local.into())
     }
 }

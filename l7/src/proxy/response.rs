@@ -1,13 +1,10 @@
 //! From octets of a backend to the head that a client gets.
 
-use evenkeel_tcp::ConnectionId;
-
 use super::client::{Client, State};
-use super::exchange::{Keeps, Phase};
+use super::exchange::{Exchange, Keeps, Phase};
 use super::flow::Flow;
 use super::places::Upstream;
-use super::request::Kept;
-use super::{Memory, Net, Proxy};
+use super::{Memory, Net, Proxy, Site};
 use crate::gather::in_one_piece;
 use crate::http::{Framing, HeadEnd, HeadWriter, Limits, Method, Name, Refusal, Response, Scratch, Version};
 
@@ -36,11 +33,11 @@ impl<O: Memory> Proxy<O> {
         let pieces = net.unread(upstream.id).map(|piece| piece.octets());
         let octets = in_one_piece(pieces, limits.window(), &mut gathered);
         let found = upstream.end.find(octets, limits);
+        let asked = Asked { site: &client.served.site, exchange, upstream };
         let read = found.and_then(|head| {
             let Some(head) = head else { return Ok(None) };
             let end = head.end;
-            let read = read(octets.get(head).unwrap_or_default(), upstream.id, exchange.kept, limits)?;
-            Ok(Some((end, read)))
+            Ok(Some((end, asked.read(octets.get(head).unwrap_or_default())?)))
         });
         self.desk.head = gathered;
         let Some((length, read)) = read? else { return Ok(Answered::Nothing) };
@@ -64,43 +61,71 @@ struct Head {
     phase: Option<Phase>,
 }
 
-fn read(octets: &[u8], upstream: ConnectionId, kept: Kept, limits: &Limits) -> Result<Head, Refusal> {
-    let mut scratch = Scratch::new();
-    let method = if kept.is_head { Method::Head } else { Method::Get };
-    let response = Response::parse(octets, method, limits, &mut scratch)?;
-    let is_new = kept.version == Version::Http11;
-    let mut out = Vec::with_capacity(512);
-    if response.is_interim() {
-        // RFC 9110, section 15.2: a client of HTTP/1.0 does not know them.
-        if is_new {
-            let mut head = HeadWriter::response(&mut out, Version::Http11, response.status);
-            head.forward_all(response.fields.end_to_end());
-            head.end();
+/// What a response answers.
+struct Asked<'a, O> {
+    site: &'a Site,
+    exchange: &'a Exchange<O>,
+    upstream: &'a Upstream<O>,
+}
+
+impl<O> Asked<'_, O> {
+    /// Reads a head.
+    fn read(&self, octets: &[u8]) -> Result<Head, Refusal> {
+        let kept = self.exchange.kept;
+        let mut scratch = Scratch::new();
+        let method = if kept.is_head { Method::Head } else { Method::Get };
+        let response = Response::parse(octets, method, &self.site.limits, &mut scratch)?;
+        let is_new = kept.version == Version::Http11;
+        let mut out = Vec::with_capacity(512);
+        if response.is_interim() {
+            // RFC 9110, section 15.2: a client of HTTP/1.0 does not know them.
+            if is_new {
+                let mut head = HeadWriter::response(&mut out, Version::Http11, response.status);
+                head.forward_all(response.fields.end_to_end());
+                head.end();
+            }
+            return Ok(Head { head: out, phase: None });
         }
-        return Ok(Head { head: out, phase: None });
+        // Nobody asked for another protocol: what asks for one is not forwarded.
+        if response.status == 101 {
+            return Err(Refusal::StatusCode);
+        }
+        // What has no length goes on in chunks, or ends with the connection to a client that cannot read them.
+        let framing = match (response.framing, is_new) {
+            (Framing::Chunked | Framing::UntilClose, true) => Framing::Chunked,
+            (Framing::Chunked | Framing::UntilClose, false) => Framing::UntilClose,
+            (other, _) => other,
+        };
+        let until_close = framing == Framing::UntilClose;
+        let keeps_client = kept.keeps_alive && !until_close && !self.site.is_draining;
+        let keeps = Keeps { upstream: response.keeps_alive, client: keeps_client, until_close };
+        let mut head = HeadWriter::response(&mut out, Version::Http11, response.status);
+        self.fields(&response, &mut head);
+        head.framing(response.would_have.map_or(framing, Framing::Length));
+        if !keeps.client {
+            head.field(Name::Connection, "close");
+        } else if !is_new {
+            head.field(Name::Connection, "keep-alive");
+        }
+        head.end();
+        let response = Flow::new(response.framing, framing == Framing::Chunked);
+        Ok(Head { head: out, phase: Some(Phase::Relaying { upstream: self.upstream.id, response, keeps }) })
     }
-    // Nobody asked for another protocol: what asks for one is not forwarded.
-    if response.status == 101 {
-        return Err(Refusal::StatusCode);
+
+    /// Writes the fields that the client gets, as the route changes them.
+    fn fields(&self, response: &Response<'_, '_>, head: &mut HeadWriter<'_>) {
+        let Some(forward) = self.site.forward(self.exchange.route) else { return };
+        for field in response.fields.end_to_end() {
+            forward.response.forward(head, field);
+        }
+        forward.response.write(head);
+        let cluster = self.site.clusters.get(self.exchange.cluster);
+        let slot = self.upstream.backend;
+        if let (Some(sticky), Some(cluster), false) =
+            (&forward.sticky, cluster, self.exchange.stuck == Some(slot))
+            && let Some(backend) = cluster.backend(slot)
+        {
+            sticky.write(&cluster.name, backend.identity, head);
+        }
     }
-    // What has no length goes on in chunks, or ends with the connection to a client that cannot read them.
-    let framing = match (response.framing, is_new) {
-        (Framing::Chunked | Framing::UntilClose, true) => Framing::Chunked,
-        (Framing::Chunked | Framing::UntilClose, false) => Framing::UntilClose,
-        (other, _) => other,
-    };
-    let until_close = framing == Framing::UntilClose;
-    let keeps =
-        Keeps { upstream: response.keeps_alive, client: kept.keeps_alive && !until_close, until_close };
-    let mut head = HeadWriter::response(&mut out, Version::Http11, response.status);
-    head.forward_all(response.fields.end_to_end());
-    head.framing(response.would_have.map_or(framing, Framing::Length));
-    if !keeps.client {
-        head.field(Name::Connection, "close");
-    } else if !is_new {
-        head.field(Name::Connection, "keep-alive");
-    }
-    head.end();
-    let response = Flow::new(response.framing, framing == Framing::Chunked);
-    Ok(Head { head: out, phase: Some(Phase::Relaying { upstream, response, keeps }) })
 }

@@ -1,11 +1,27 @@
 //! What is to become of requests: made by the control thread, never changed, shared by all workers.
+//!
+//! Every structure has a constructor that takes what must be said, and has safe values for the rest.
 
-use std::net::SocketAddr;
+mod action;
+mod cluster;
+mod edits;
+mod key;
+mod prefixes;
+mod rewrite;
+mod sticky;
+
 use std::time::Duration;
 
-use crate::balance::Group;
 use crate::http::{Limits, PathRules};
 use crate::route::Routes;
+
+pub use action::{Action, Destination, Forward, Retries, Timeouts};
+pub use cluster::{Backend, Budget, Cluster, Ejection};
+pub use edits::{Edit, EditError, Edits};
+pub use key::{Key, Salt};
+pub use prefixes::Prefixes;
+pub use rewrite::{Prefix, Redirect, Rewrite, Scheme};
+pub use sticky::{Seal, Sticky};
 
 /// A service.
 #[derive(Debug)]
@@ -22,83 +38,66 @@ pub struct Site {
     pub limits: Limits,
     /// The form that paths are brought to.
     pub paths: PathRules,
-    /// How long clients may take for a head.
+    /// How long clients may take for a head, and for what comes before the first one.
     pub head_time: Duration,
     /// How long a client's connection may be at rest between requests.
     pub rest_time: Duration,
+    /// Which clients are believed what they say of whom they forward for. What all others say of it is taken off. Nobody, unless they are named.
+    pub trusted: Prefixes,
+    /// Who connects in the name of others: every connection begins with a header of the PROXY protocol, and connections from anywhere else are
+    /// refused. `None`: no connection begins with one.
+    pub announced_by: Option<Prefixes>,
+    /// What backends are told of clients.
+    pub tells: Tells,
+    /// The service is to end: clients are told to use their connections no more (`Connection: close`).
+    pub is_draining: bool,
 }
 
-/// What becomes of a request.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// It goes to one of the backends of a cluster.
-    Forward {
-        /// The index of the cluster.
-        cluster: usize,
-        /// How long things may take.
-        timeouts: Timeouts,
-    },
-    /// It is answered with this status and text.
-    Respond {
-        /// 200 to 599.
-        status: u16,
-        /// Text, which may be empty.
-        text: String,
-    },
+/// What backends are told of clients.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tells {
+    /// `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
+    pub x_forwarded: bool,
+    /// `Forwarded` (RFC 7239).
+    pub forwarded: bool,
+    /// `X-Request-Id`.
+    pub request_id: bool,
+    /// The balancer's name in `Via` (RFC 9110, section 7.6.3), a token; none if it is empty.
+    pub via: String,
 }
 
-/// How long a route's requests may take.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Timeouts {
-    /// To connect to a backend.
-    pub connect: Duration,
-    /// From when a backend was given the request to when the head of its response has come.
-    pub response: Duration,
-    /// Without that any octet of a request or its response moves.
-    pub idle: Duration,
-}
-
-impl Default for Timeouts {
+impl Default for Tells {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_millis(500),
-            response: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
-        }
+        Self { x_forwarded: true, forwarded: true, request_id: true, via: "evenkeel".to_owned() }
     }
 }
 
-/// Backends that answer alike.
-#[derive(Debug)]
-pub struct Cluster {
-    /// Who gets a request.
-    pub group: Group,
-    /// By their slots, in the order of these.
-    pub backends: Vec<Backend>,
-    /// Connections of this worker to one backend, at most.
-    pub connections: u32,
-    /// Requests of this worker that wait for a connection to one backend, at most.
-    pub queue: usize,
-    /// How long a request waits for a connection.
-    pub queue_time: Duration,
-    /// How long a connection may be at rest.
-    pub rest_time: Duration,
-}
-
-/// A backend.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Backend {
-    /// Its slot.
-    pub slot: u16,
-    /// Where it is.
-    pub address: SocketAddr,
-}
-
-impl Cluster {
-    /// Where the backend of a slot is.
+impl Site {
+    /// A service of these routes, actions by the index of a route, and clusters.
     #[must_use]
-    pub fn address(&self, slot: u16) -> Option<SocketAddr> {
-        let at = self.backends.binary_search_by_key(&slot, |backend| backend.slot).ok()?;
-        self.backends.get(at).map(|backend| backend.address)
+    pub fn new(routes: Routes, actions: Vec<Action>, clusters: Vec<Cluster>) -> Self {
+        Self {
+            routes,
+            actions,
+            clusters,
+            default_host: "localhost".to_owned(),
+            limits: Limits::default(),
+            paths: PathRules::default(),
+            head_time: Duration::from_secs(10),
+            rest_time: Duration::from_secs(60),
+            trusted: Prefixes::default(),
+            announced_by: None,
+            tells: Tells::default(),
+            is_draining: false,
+        }
+    }
+
+    /// How requests of a route are forwarded, if they are.
+    #[must_use]
+    pub fn forward(&self, route: usize) -> Option<&Forward> {
+        match self.actions.get(route)? {
+            Action::Forward(forward) => Some(forward),
+            Action::Redirect(_) | Action::Respond { .. } => None,
+        }
     }
 }

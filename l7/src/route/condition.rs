@@ -3,7 +3,6 @@
 use regex::Regex;
 
 use super::Facts;
-use crate::http::Name;
 
 /// Where a value comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,6 +55,16 @@ impl Condition {
 }
 
 impl Source {
+    /// What `of` makes of its first value.
+    pub(crate) fn first<T>(&self, facts: &Facts<'_>, of: impl Fn(&[u8]) -> T) -> Option<T> {
+        let mut found = None;
+        self.any(facts, |value| {
+            found = Some(of(value));
+            true
+        });
+        found
+    }
+
     /// True if any of its values is as `wanted`.
     fn any(&self, facts: &Facts<'_>, wanted: impl FnMut(&[u8]) -> bool) -> bool {
         match self {
@@ -68,17 +77,7 @@ impl Source {
                 });
                 named.into_iter().any(wanted)
             }
-            Self::Cookie(name) => {
-                // RFC 6265, section 5.4; a server takes them apart leniently, and so does this.
-                let pairs =
-                    facts.fields.values(Name::Cookie).flat_map(|line| line.split(|octet| *octet == b';'));
-                let named = pairs.filter_map(|pair| {
-                    let mut parts = pair.trim_ascii().splitn(2, |octet| *octet == b'=');
-                    let known = parts.next()?;
-                    (known == name.as_bytes()).then(|| parts.next().unwrap_or_default())
-                });
-                named.into_iter().any(wanted)
-            }
+            Self::Cookie(name) => facts.fields.cookies(name).any(wanted),
         }
     }
 }

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_datapath::maglev::Maglev;
+use evenkeel_datapath::maglev::{self, Maglev};
 use evenkeel_l7::Work;
 use evenkeel_l7::balance::{Candidate, Group, Policy};
-use evenkeel_l7::http::{Limits, PathRules};
-use evenkeel_l7::proxy::{Action, Backend, Cluster, OnStack, Proxy, Served, Site, Timeouts};
+use evenkeel_l7::proxy::site::{Action, Backend, Cluster, Edits, Forward};
+use evenkeel_l7::proxy::{OnStack, Proxy, Served, Site};
 use evenkeel_l7::route::{Path, Route, Routes};
 use evenkeel_tcp::{Endpoint, Event, HeapBuf, ListenerConfig, ListenerId, Settings, Stack, Time};
 
@@ -27,49 +27,58 @@ pub(crate) struct Balancer {
     next_port: u16,
 }
 
-/// A site whose requests go to these backends, but for those below `/fixed`.
-pub(crate) fn site(backends: &[&str], connections: u32, queue: usize) -> Site {
-    let backends: Vec<Backend> = (0..)
-        .zip(backends)
-        .map(|(slot, address)| Backend { slot, address: address.parse().unwrap() })
+/// Backends at these addresses, in turn.
+pub(crate) fn cluster(name: &str, first_slot: u16, addresses: &[&str]) -> Cluster {
+    let backends: Vec<Backend> = (first_slot..)
+        .zip(addresses)
+        .map(|(slot, address)| Backend {
+            slot,
+            address: address.parse().unwrap(),
+            identity: 1000 + u64::from(slot),
+        })
         .collect();
+    Cluster::new(name, group(Policy::RoundRobin, &backends), backends)
+}
+
+pub(crate) fn group(policy: Policy, backends: &[Backend]) -> Group {
     let candidates: Vec<Candidate> =
         backends.iter().map(|backend| Candidate { slot: backend.slot, weight: 1 }).collect();
-    let group = Group::new(Policy::RoundRobin, &candidates, Arc::new(Maglev::default()), Duration::ZERO);
-    let route = |name: &str, path| Route {
-        name: name.to_owned(),
-        hosts: Vec::new(),
-        path,
-        methods: Vec::new(),
-        conditions: Vec::new(),
-    };
-    let routes =
-        vec![route("fixed", Path::Prefix("/fixed".to_owned())), route("all", Path::Prefix("/".to_owned()))];
+    let in_table =
+        |backend: &Backend| maglev::Candidate { identity: backend.identity, weight: 1, slot: backend.slot };
+    let table = Maglev::build(251, &backends.iter().map(in_table).collect::<Vec<_>>());
+    Group::new(policy, &candidates, Arc::new(table), Duration::ZERO)
+}
+
+/// A route by the beginning of a path, and what becomes of its requests.
+pub(crate) fn route(prefix: &str, action: Action) -> (Route, Action) {
+    let path = Path::Prefix(prefix.to_owned());
+    let name = prefix.to_owned();
+    (Route { name, hosts: Vec::new(), path, methods: Vec::new(), conditions: Vec::new() }, action)
+}
+
+pub(crate) fn site_of(routes: Vec<(Route, Action)>, clusters: Vec<Cluster>) -> Site {
+    let (routes, actions) = routes.into_iter().unzip();
     Site {
-        routes: Routes::compile(routes).unwrap(),
-        actions: vec![
-            Action::Respond { status: 418, text: "I am a teapot.".to_owned() },
-            Action::Forward { cluster: 0, timeouts: Timeouts::default() },
-        ],
-        clusters: vec![Cluster {
-            group,
-            backends,
-            connections,
-            queue,
-            queue_time: Duration::from_secs(2),
-            rest_time: Duration::from_secs(30),
-        }],
         default_host: "default.example".to_owned(),
-        limits: Limits::default(),
-        paths: PathRules::default(),
-        head_time: Duration::from_secs(10),
-        rest_time: Duration::from_secs(60),
+        ..Site::new(Routes::compile(routes).unwrap(), actions, clusters)
     }
+}
+
+/// A site whose requests go to these backends, but for those below `/fixed`.
+pub(crate) fn site(backends: &[&str], connections: u32, queue: usize) -> Site {
+    let text = "I am a teapot.".to_owned();
+    let fixed = Action::Respond { status: 418, text, fields: Edits::default() };
+    let mut cluster = cluster("all", 0, backends);
+    (cluster.connections, cluster.queue) = (connections, queue);
+    site_of(
+        vec![route("/fixed", fixed), route("/", Action::Forward(Box::new(Forward::to(0))))],
+        vec![cluster],
+    )
 }
 
 impl Balancer {
     pub(crate) fn new(site: Site) -> Self {
-        let slots = site.clusters[0].backends.len();
+        let slots = site.clusters.iter().map(|cluster| cluster.backends.len()).sum();
         Self {
             proxy: Proxy::new(4096, slots, 1, Time(0)),
             served: Served::new(Arc::new(site)),

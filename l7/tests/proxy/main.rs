@@ -137,9 +137,14 @@ fn a_backend_sees_what_the_proxy_wrote() {
         X-A: 1\r\naccept:  */* \r\nKeep-Alive: 5\r\n\r\n";
     let network = simply(vec![Visit::raw(request)]);
     let (_, head) = &network.left.application.heads[0];
+    let (before, id) = head.split_once("X-Request-Id: ").unwrap();
+    let (id, after) = id.split_once('\r').unwrap();
+    assert!(id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit()), "{id}");
     assert_eq!(
-        head,
-        "GET /length/1?q=%41 HTTP/1.1\r\nHost: A.example:8080\r\nAccept: */*\r\nX-Forwarded-For: 198.51.100.7\r\nX-Forwarded-Proto: http\r\n\r\n"
+        format!("{before}X-Request-Id: ID\r{after}"),
+        "GET /length/1?q=%41 HTTP/1.1\r\nHost: A.example:8080\r\nAccept: */*\r\nX-Forwarded-For: 198.51.100.7\r\nX-Forwarded-Proto: http\r\n\
+        X-Forwarded-Host: A.example:8080\r\nX-Forwarded-Port: 80\r\nForwarded: for=198.51.100.7;host=\"A.example:8080\";proto=http\r\n\
+        X-Request-Id: ID\r\nVia: 1.1 evenkeel\r\n\r\n"
     );
 }
 

@@ -1,0 +1,135 @@
+//! What is to become of a request.
+
+use evenkeel_datapath::hash::Random;
+
+use super::forwarded::{RequestId, Told};
+use super::origin::Origin;
+use super::site::{Action, Destination, Forward, Salt, Timeouts};
+use super::words::Words;
+use super::{Desk, Site};
+use crate::http::{Authority, Framing, Method, Refusal, Request, Scratch, Version};
+use crate::route::{Facts, normal_host};
+
+/// See the module.
+pub(super) enum Decided {
+    /// It goes on to a backend.
+    Forward(Kept, Plan),
+    /// These octets answer it.
+    Answer { octets: Vec<u8>, closes: bool },
+}
+
+/// How a request goes on.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) route: usize,
+    pub(super) cluster: usize,
+    /// Of what the route balances by.
+    pub(super) hash: Option<u64>,
+    /// The slot of the backend that the client's cookie names.
+    pub(super) stuck: Option<u16>,
+    pub(super) timeouts: Timeouts,
+    /// The head as the backend gets it.
+    pub(super) head: Vec<u8>,
+}
+
+/// What is kept of a request that was read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    pub(super) version: Version,
+    pub(super) framing: Framing,
+    pub(super) keeps_alive: bool,
+    pub(super) is_head: bool,
+    pub(super) is_idempotent: bool,
+}
+
+/// Reads a head, and decides.
+pub(super) fn decide(
+    site: &Site,
+    octets: &[u8],
+    origin: Origin,
+    desk: &mut Desk,
+) -> Result<Decided, Refusal> {
+    let mut scratch = Scratch::new();
+    let request = Request::parse(octets, &site.limits, &mut scratch)?;
+    let path = site.paths.normalize(request.target.path, &mut desk.path)?;
+    let kept = Kept {
+        version: request.version,
+        framing: request.framing,
+        keeps_alive: request.keeps_alive,
+        is_head: request.method == Method::Head,
+        is_idempotent: request.method.is_idempotent(),
+    };
+    let facts = Facts {
+        host: normal_host(request.host.map_or("", |host| host.host), &mut desk.host),
+        path,
+        query: request.target.query,
+        method: request.method.text(),
+        fields: request.fields,
+    };
+    // What follows as content is not read: the connection ends with the answer.
+    let closes = !kept.keeps_alive || kept.framing != Framing::None || site.is_draining;
+    let words = |status, text| Words { closes, is_head: kept.is_head, ..Words::new(status, text) };
+    let answer = |words: Words<'_>| Decided::Answer { octets: words.octets(), closes };
+    let found = site.routes.find(&facts).and_then(|route| Some((route, site.actions.get(route)?)));
+    Ok(match found {
+        // A tunnel to anywhere is nothing that a balancer gives (RFC 9110, section 9.3.6).
+        _ if request.method == Method::Connect => answer(words(405, "")),
+        None => answer(words(404, "No route leads there.")),
+        Some((_, Action::Respond { status, text, fields })) => {
+            answer(Words { fields: Some(fields), ..words(*status, text) })
+        }
+        Some((_, Action::Redirect(redirect))) => {
+            let default = Authority { host: &site.default_host, port: None };
+            let target = (path, request.target.query);
+            redirect.write(origin.scheme, request.host.unwrap_or(default), target, &mut desk.location);
+            let location = Some(&*desk.location);
+            let fields = Some(&redirect.fields);
+            answer(Words { location, fields, ..words(redirect.status, "") })
+        }
+        Some((route, Action::Forward(forward))) => {
+            let found = Found { site, forward, route, facts, origin };
+            Decided::Forward(kept, plan(&request, &found, &mut desk.random))
+        }
+    })
+}
+
+/// The route of a request that goes on.
+struct Found<'f> {
+    site: &'f Site,
+    forward: &'f Forward,
+    route: usize,
+    facts: Facts<'f>,
+    origin: Origin,
+}
+
+fn plan(request: &Request<'_, '_>, found: &Found<'_>, random: &mut Random) -> Plan {
+    let Found { site, forward, route, facts, origin } = found;
+    let client = origin.client.map(|client| client.ip());
+    let is_trusted = client.is_some_and(|client| site.trusted.contain(client));
+    let cluster = match &forward.to {
+        Destination::Cluster(cluster) => *cluster,
+        Destination::Split { split, clusters, by } => {
+            let hash = by.as_ref().and_then(|key| key.hash(Salt::Split, facts, client));
+            let part = split.part(hash.unwrap_or_else(|| random.next()));
+            clusters.get(part).copied().unwrap_or(usize::MAX)
+        }
+    };
+    let id = RequestId::of(request, is_trusted, random);
+    let told = Told { site, forward, path: facts.path, origin: *origin, is_trusted, id };
+    Plan {
+        route: *route,
+        cluster,
+        hash: forward.balance_by.as_ref().and_then(|key| key.hash(Salt::Backend, facts, client)),
+        stuck: stuck(site, forward, cluster, request),
+        timeouts: forward.timeouts,
+        head: told.head(request),
+    }
+}
+
+/// The slot of the backend that a client's cookie names, if it is still in the cluster.
+fn stuck(site: &Site, forward: &Forward, cluster: usize, request: &Request<'_, '_>) -> Option<u16> {
+    let (sticky, cluster) = (forward.sticky.as_ref()?, site.clusters.get(cluster)?);
+    // The first one alone: opening them is what costs.
+    let cookie = request.fields.cookies(&sticky.cookie).next()?;
+    cluster.slot_of(sticky.open(&cluster.name, cookie)?)
+}
