@@ -31,6 +31,9 @@ pub enum FlowState {
     BackendReset = 9,
     /// TCP: its backend keeps no flows any more. Whatever its ends still send is answered by resets, and it stays cut.
     Cut = 10,
+    /// TCP: a connection of the layer 7 stage's own to the backend. Its local end stands in the client's place, and it lasts until the
+    /// stage closes it.
+    Upstream = 11,
 }
 
 const fn bit(state: FlowState) -> u32 {
@@ -48,7 +51,7 @@ pub enum Direction {
 
 impl FlowState {
     /// How many states there are.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
 
     /// All of them, in order of their number.
     pub const ALL: [Self; Self::COUNT] = [
@@ -63,6 +66,7 @@ impl FlowState {
         Self::ClientReset,
         Self::BackendReset,
         Self::Cut,
+        Self::Upstream,
     ];
 
     /// The state of a new flow whose first packet has these TCP `flags` (`None` for UDP).
@@ -95,14 +99,14 @@ impl FlowState {
         if flags & tcp::RST != 0 {
             return match self {
                 Self::Handshake => Self::Free,
-                Self::ClientReset | Self::BackendReset | Self::Cut => self,
+                Self::ClientReset | Self::BackendReset | Self::Cut | Self::Upstream => self,
                 _ if forward => Self::ClientReset,
                 _ => Self::BackendReset,
             };
         }
         if flags & tcp::FIN != 0 {
             return match self {
-                Self::Closed | Self::Cut => self,
+                Self::Closed | Self::Cut | Self::Upstream => self,
                 Self::BackendClosed if forward => Self::Closed,
                 Self::ClientClosed if !forward => Self::Closed,
                 _ if forward => Self::ClientClosed,
@@ -163,6 +167,7 @@ impl FlowState {
             Self::ClientReset => "client-reset",
             Self::BackendReset => "backend-reset",
             Self::Cut => "cut",
+            Self::Upstream => "upstream",
         }
     }
 }
@@ -198,7 +203,7 @@ mod tests {
             for (direction, one_sided) in
                 [(Direction::Forward, false), (Direction::Forward, true), (Direction::Reverse, false)]
             {
-                let is_flow = !matches!(state, FlowState::Free | FlowState::Cut);
+                let is_flow = !matches!(state, FlowState::Free | FlowState::Cut | FlowState::Upstream);
                 let stays = is_flow && state.after(direction, flags, one_sided) == state;
                 assert_eq!(
                     state.is_steady(direction, one_sided),

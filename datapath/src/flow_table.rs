@@ -372,8 +372,7 @@ impl FlowTable {
     /// # Errors
     /// All places are taken, or (hardly ever) both buckets of a hash are full. Nothing has changed then.
     pub fn insert(&mut self, entry: Entry, forward: u64, reverse: Option<u64>) -> Result<FlowId, Full> {
-        let id = FlowId(self.free);
-        let next_free = self.entries.get(id.0 as usize).ok_or(Full)?.last_seen_ms;
+        let (id, next_free) = self.vacant()?;
         let forward = Self::stored(forward);
         let reference = id.0 + 1;
         self.put(forward, reference)?;
@@ -388,8 +387,33 @@ impl FlowTable {
             }
             None => 0,
         };
+        self.fill(id, next_free, entry, [forward, reverse]);
+        Ok(id)
+    }
+
+    /// Enters a flow, whose state is not `Free`, under the hash of its backend's packets alone.
+    ///
+    /// # Errors
+    /// As [`FlowTable::insert`].
+    pub fn insert_reverse(&mut self, entry: Entry, reverse: u64) -> Result<FlowId, Full> {
+        let (id, next_free) = self.vacant()?;
+        let reverse = Self::stored(reverse);
+        self.put(reverse, (id.0 + 1) | REVERSE)?;
+        self.fill(id, next_free, entry, [0, reverse]);
+        Ok(id)
+    }
+
+    /// A free place, and the one that is free after it.
+    #[inline(always)]
+    fn vacant(&self) -> Result<(FlowId, u32), Full> {
+        let next_free = self.entries.get(self.free as usize).ok_or(Full)?.last_seen_ms;
+        Ok((FlowId(self.free), next_free))
+    }
+
+    #[inline(always)]
+    fn fill(&mut self, id: FlowId, next_free: u32, entry: Entry, hashes: [u32; 2]) {
         self.entries[id.0 as usize] = entry;
-        self.hashes[id.0 as usize] = [forward, reverse];
+        self.hashes[id.0 as usize] = hashes;
         self.free = next_free;
         self.len += 1;
         // Where the next flow will go, which may have been free for long.
@@ -399,7 +423,6 @@ impl FlowTable {
             prefetch(entry);
             prefetch(hashes);
         }
-        Ok(id)
     }
 
     #[inline]

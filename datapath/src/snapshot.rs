@@ -225,6 +225,7 @@ impl Timeouts {
             }
             FlowState::OneWay => self.udp_one_way_ms,
             FlowState::TwoWay => self.udp_two_way_ms,
+            FlowState::Upstream => u32::MAX,
         }
     }
 }

@@ -6,10 +6,10 @@
 
 use core::any::Any;
 
-use crate::counters::Counters;
 use crate::key::Addr;
 use crate::packet::PacketPool;
 use crate::parse::Parsed;
+use crate::pipeline::Pipeline;
 use crate::snapshot::{PortId, Snapshot};
 use crate::time::Time;
 
@@ -22,8 +22,8 @@ pub struct Turn<'a, A: PacketPool> {
     pub snapshot: &'a Snapshot,
     /// Where packets come from.
     pub pool: &'a mut A,
-    /// What the worker counts.
-    pub counters: &'a mut Counters,
+    /// What the worker forwards with: its counters, and its flows, among which connections of the stage's own have theirs.
+    pub pipeline: &'a mut Pipeline,
     /// What is sent, and the ports to send it by: added to what is there, up to the capacity.
     pub out: &'a mut Vec<(A::Packet, PortId)>,
     /// Set to an address that nothing can be sent to for want of a neighbour, so that somebody looks for it.
@@ -35,7 +35,8 @@ pub trait Stage<A: PacketPool> {
     /// The worker forwards by this snapshot from now on.
     fn adopt(&mut self, now: Time, snapshot: &Snapshot);
 
-    /// Takes all of `packets`, and what was read of each: TCP to a layer 7 service, and ICMP errors about what was sent to its clients.
+    /// Takes all of `packets`, and what was read of each: TCP to a layer 7 service and from its backends,
+    /// and ICMP errors about what was sent to either.
     fn receive(&mut self, turn: &mut Turn<'_, A>, packets: &mut Vec<A::Packet>, parsed: &[Parsed]);
 
     /// Does what is due, within its bounds; true if there was anything.

@@ -277,7 +277,7 @@ impl<Q: Queue, A: PacketPool<Packet = Q::Packet>, S: Stage<A>> Worker<Q, A, S> {
         work: impl FnOnce(&mut S, &mut Turn<'_, A>, &mut Vec<Q::Packet>, &[Parsed]) -> T,
     ) -> T {
         let Self { pipeline, snapshot, pool, exits, outcome, stage, for_l7, out, .. } = self;
-        let mut turn = Turn { now, snapshot, pool, counters: &mut pipeline.counters, out, unresolved: None };
+        let mut turn = Turn { now, snapshot, pool, pipeline: &mut *pipeline, out, unresolved: None };
         let result = work(stage, &mut turn, for_l7, &outcome.parsed);
         if let Some(addr) = turn.unresolved {
             pipeline.miss(addr, now);

@@ -156,9 +156,9 @@ impl<P: Packet, R: Application<Held<P>>> Running<P, R> {
         let mut work = Work(EVENTS);
         self.stack.advance(now);
         self.application.advance(&mut self.stack, now, &mut work);
-        self.serve(now, turn.counters, &mut work);
+        self.serve(now, &mut turn.pipeline.counters, &mut work);
         while let Some(slot) = self.application.ended() {
-            if let Some(row) = turn.counters.service(slot.0) {
+            if let Some(row) = turn.pipeline.counters.service(slot.0) {
                 let active = &mut row[ServiceCounter::FlowsActive as usize];
                 *active = active.saturating_sub(1);
             }

@@ -5,7 +5,7 @@ use super::open::pick;
 use super::transport::{Found, answer_key};
 use super::{Lane, Pipeline, Turn, Verdict};
 use crate::counters::{DropReason, WorkerCounter};
-use crate::flow::Direction;
+use crate::flow::{Direction, FlowState};
 use crate::icmp::{source_address, translate_error};
 use crate::key::FlowKey;
 use crate::packet::{Packet, PacketPool};
@@ -27,10 +27,14 @@ impl Pipeline {
         if let Some(slot) = l7_service(snapshot, key) {
             return self.pass_to_l7(turn, &lane.parsed, slot);
         }
+        let flow = self.find(turn, key, lane.hash);
+        if let Some(flow) = flow.filter(|flow| flow.entry.state == FlowState::Upstream) {
+            return self.answer_to_l7(turn, &lane.parsed, &flow);
+        }
         if lane.parsed.ttl <= 1 {
             return Verdict::Drop(DropReason::TtlExceeded);
         }
-        let Some(flow) = self.find(turn, key, lane.hash) else {
+        let Some(flow) = flow else {
             return self.error_without_flow(turn, packet, lane);
         };
         let backend = snapshot.backend(flow.entry.backend);

@@ -6,7 +6,7 @@ use crate::counters::{BackendCounter, DropReason, ServiceCounter, WorkerCounter}
 use crate::flow::{Direction, FlowState};
 use crate::flow_table::{Entry, FlowId};
 use crate::hash::FlowHasher;
-use crate::key::{FlowKey, Protocol};
+use crate::key::{Endpoint, FlowKey, Protocol};
 use crate::packet::{Packet, PacketPool};
 use crate::reset::Reset;
 use crate::snapshot::{
@@ -17,6 +17,15 @@ use crate::wire::tcp;
 
 /// Local ports that are tried for a new full-NAT flow before it is refused. With a share p of them in use, p^32 fail.
 const PORT_PROBES: u32 = 32;
+
+/// Where a flow of the balancer's own leaves from.
+pub(super) struct Local {
+    /// Of the address, among the local ones.
+    index: u8,
+    pub(super) end: Endpoint,
+    /// What answers are entered under.
+    pub(super) answer_hash: u64,
+}
 
 impl Pipeline {
     /// What becomes of a TCP or UDP packet that no flow is known for.
@@ -128,7 +137,7 @@ impl Pipeline {
         send(snapshot, packet, parsed, to.as_ref(), next_hop)
     }
 
-    /// A local address and port that no flow to the same backend endpoint has and whose answers this worker owns.
+    /// Enters a flow that leaves from a local address and port of its own.
     fn open_full_nat(
         &mut self,
         snapshot: &Snapshot,
@@ -137,17 +146,32 @@ impl Pipeline {
         service: &Service,
         backend: &Backend,
     ) -> Result<Entry, DropReason> {
+        let Local { index, end, answer_hash } = self.free_local(snapshot, backend, service.protocol)?;
+        (entry.local_addr, entry.local_port) = (index, end.port.to_be_bytes());
+        self.enter(entry, hash, Some(answer_hash)).ok_or(DropReason::FlowTableFull)?;
+        Ok(entry)
+    }
+
+    /// Draws a local address and port that no flow to the backend's endpoint has and whose answers this worker owns.
+    pub(super) fn free_local(
+        &mut self,
+        snapshot: &Snapshot,
+        backend: &Backend,
+        protocol: Protocol,
+    ) -> Result<Local, DropReason> {
         if self.table.len() == self.table.capacity() {
             return Err(DropReason::FlowTableFull);
         }
-        let is_v4 = backend.endpoint.addr.is_v4();
+        let source = backend.endpoint;
+        let is_v4 = source.addr.is_v4();
         let workers = u32::from(snapshot.steering.workers());
         let mut probes = 0;
         // A candidate is owned with probability 1 / workers; four times as many draws hardly ever run short.
         for _ in 0..PORT_PROBES * workers * 4 {
-            let Some((addr, port)) = snapshot.local.draw(is_v4, self.random.next()) else { break };
-            (entry.local_addr, entry.local_port) = (addr, port.to_be_bytes());
-            let Some(answer) = answer_key(snapshot, service, backend, &entry) else { break };
+            let Some((index, port)) = snapshot.local.draw(is_v4, self.random.next()) else { break };
+            let Some(addr) = snapshot.local.address(index) else { break };
+            let end = Endpoint { addr, port };
+            let answer = FlowKey { source, destination: end, protocol };
             if snapshot.steering.owner_of_answer(&answer).is_some_and(|owner| owner != self.worker) {
                 continue;
             }
@@ -156,8 +180,7 @@ impl Pipeline {
                 direction == Direction::Reverse && belongs(snapshot, other, direction, &answer).is_some()
             });
             if taken.is_none() {
-                self.enter(entry, hash, Some(answer_hash)).ok_or(DropReason::FlowTableFull)?;
-                return Ok(entry);
+                return Ok(Local { index, end, answer_hash });
             }
             probes += 1;
             if probes == PORT_PROBES {
@@ -198,17 +221,23 @@ impl Pipeline {
     #[inline]
     pub(super) fn enter(&mut self, entry: Entry, hash: u64, answer_hash: Option<u64>) -> Option<FlowId> {
         let id = self.table.insert(entry, hash, answer_hash).ok()?;
-        self.counters.add(WorkerCounter::FlowsOpened, 1);
-        self.counters.set(WorkerCounter::FlowsActive, u64::from(self.table.len()));
         if let Some(row) = self.counters.service(entry.service.0) {
             row[ServiceCounter::FlowsOpened as usize] += 1;
             row[ServiceCounter::FlowsActive as usize] += 1;
         }
+        self.count_opened(&entry);
+        Some(id)
+    }
+
+    /// Counts a flow that was entered, as far as worker and backend are concerned.
+    #[inline]
+    pub(super) fn count_opened(&mut self, entry: &Entry) {
+        self.counters.add(WorkerCounter::FlowsOpened, 1);
+        self.counters.set(WorkerCounter::FlowsActive, u64::from(self.table.len()));
         if let Some(row) = self.counters.backend(entry.backend.slot) {
             row[BackendCounter::FlowsOpened as usize] += 1;
             row[BackendCounter::FlowsActive as usize] += 1;
         }
-        Some(id)
     }
 
     /// Forgets a flow.
@@ -216,7 +245,10 @@ impl Pipeline {
         let Some(entry) = self.table.remove(id) else { return };
         self.counters.add(WorkerCounter::FlowsClosed, 1);
         self.counters.set(WorkerCounter::FlowsActive, u64::from(self.table.len()));
-        if let Some(row) = self.counters.service(entry.service.0) {
+        // Of a service at layer 7 it is the clients' connections that count.
+        if entry.state != FlowState::Upstream
+            && let Some(row) = self.counters.service(entry.service.0)
+        {
             let active = &mut row[ServiceCounter::FlowsActive as usize];
             *active = active.saturating_sub(1);
         }

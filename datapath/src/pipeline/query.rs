@@ -89,7 +89,8 @@ impl Pipeline {
 
     /// Forgets expired flows among the next places of the table: as many as the time since the last call asks for.
     /// Flows of backends that are gone from the snapshot go as well, as nobody will hear of them again. TCP flows that
-    /// are to be cut are, by segments in `originated` as far as there is room, so that silent ends hear of it too.
+    /// are to be cut are, by segments in `originated` as far as there is room, so that silent ends hear of it too. Flows of the
+    /// layer 7 stage's connections are its own affair.
     pub fn sweep<A: PacketPool>(
         &mut self,
         snapshot: &Snapshot,
@@ -109,6 +110,7 @@ impl Pipeline {
         for id in self.table.places(self.sweep.next, due) {
             let Some(entry) = self.table.entry(id) else { continue };
             match snapshot.backend(entry.backend) {
+                _ if entry.state == FlowState::Upstream => {}
                 None => self.close(id),
                 _ if entry.idle_ms(turn.now_ms) > turn.idle_limits_ms[entry.state as usize] => {
                     self.expire(id);

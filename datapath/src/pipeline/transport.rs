@@ -54,8 +54,9 @@ pub(super) fn answer_key(
 ) -> Option<FlowKey> {
     let mut destination = entry.client();
     match service.mode {
-        Mode::DsrMac | Mode::L7 => return None,
-        Mode::Nat => {}
+        Mode::DsrMac => return None,
+        // At layer 7 it is the local end of a connection of the stage's that stands in the client's place.
+        Mode::Nat | Mode::L7 => {}
         Mode::FullNat => {
             destination.addr = snapshot.local.address(entry.local_addr)?;
             destination.port = u16::from_be_bytes(entry.local_port);
@@ -135,6 +136,9 @@ impl Pipeline {
     ) -> Verdict {
         let parsed = &lane.parsed;
         self.counters.add(WorkerCounter::Hits, 1);
+        if flow.entry.state == FlowState::Upstream {
+            return self.answer_to_l7(turn, parsed, &flow);
+        }
         let backend = turn.snapshot.backend(flow.entry.backend);
         let is_cut = flow.entry.state == FlowState::Cut;
         match (flow.direction, backend.filter(|backend| !is_cut && backend.state.keeps_flows(turn.now))) {

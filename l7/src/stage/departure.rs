@@ -1,6 +1,6 @@
 //! From segments to packets: headers around them, by the ways that the snapshot knows.
 
-use evenkeel_datapath::counters::{Counters, DropReason, ServiceCounter, WorkerCounter};
+use evenkeel_datapath::counters::{Counters, DropReason, WorkerCounter};
 use evenkeel_datapath::fib::NextHop;
 use evenkeel_datapath::key::{self, Protocol};
 use evenkeel_datapath::packet::{Packet, PacketPool, TransmitOffload};
@@ -36,7 +36,7 @@ pub(super) fn depart<A: PacketPool, B: Buf>(
     while turn.out.len() < turn.out.capacity() && lost < LOST {
         // First the packet: what is asked of the stack counts as sent.
         let Some(mut packet) = spare.take().or_else(|| turn.pool.allocate()) else {
-            turn.counters.add(WorkerCounter::AllocationFailures, 1);
+            turn.pipeline.counters.add(WorkerCounter::AllocationFailures, 1);
             return false;
         };
         let Some(segment) = stack.poll_transmit(tcp_time(turn.now)) else {
@@ -46,10 +46,11 @@ pub(super) fn depart<A: PacketPool, B: Buf>(
         let remote = address(segment.remote.addr);
         let way = turn.snapshot.fib.lookup(remote).and_then(|id| turn.snapshot.fib.next_hop(id));
         let out = way.and_then(|way| turn.snapshot.ports.get(usize::from(way.port.0)));
-        let vip = segment.local;
+        let ends = [segment.local, segment.remote].map(endpoint);
         match write(segment, &mut packet, way.zip(out)) {
             Fate::Written => {
-                count(turn, vip, packet.total_len() - ethernet::LEN);
+                let octets = packet.total_len() - ethernet::LEN;
+                turn.pipeline.count_sent(turn.snapshot, ends[0], ends[1], octets as u64);
                 if let Some(way) = way {
                     turn.out.push((packet, way.port));
                 }
@@ -59,10 +60,10 @@ pub(super) fn depart<A: PacketPool, B: Buf>(
                 if reason == DropReason::NoNextHop {
                     turn.unresolved = Some(remote);
                 }
-                drop_one(turn.counters, reason);
+                drop_one(&mut turn.pipeline.counters, reason);
             }
             Fate::TooBig { mtu, tuple, sequence } => {
-                drop_one(turn.counters, DropReason::TooBig);
+                drop_one(&mut turn.pipeline.counters, DropReason::TooBig);
                 stack.icmp(tcp_time(turn.now), &tuple, sequence, IcmpError::TooBig { mtu: mtu.into() });
             }
         }
@@ -76,15 +77,6 @@ pub(super) fn depart<A: PacketPool, B: Buf>(
 fn drop_one(counters: &mut Counters, reason: DropReason) {
     counters.add(WorkerCounter::Originated, 1);
     counters.dropped(reason, 1);
-}
-
-fn count<A: PacketPool>(turn: &mut Turn<'_, A>, vip: Endpoint, octets: usize) {
-    let vip = key::Endpoint { addr: address(vip.addr), port: vip.port };
-    let slot = turn.snapshot.vips.get(&(vip, Protocol::Tcp));
-    if let Some(row) = slot.and_then(|slot| turn.counters.service(slot.0)) {
-        row[ServiceCounter::PacketsOut as usize] += 1;
-        row[ServiceCounter::BytesOut as usize] += octets as u64;
-    }
 }
 
 /// Makes `packet` this segment.
@@ -145,6 +137,10 @@ fn tuple_of<B: Buf>(segment: &Outgoing<'_, B>) -> Tuple {
 fn sequence_of<B: Buf>(segment: &Outgoing<'_, B>) -> SequenceNumber {
     let octets = segment.header.get(tcp::SEQUENCE..).and_then(|rest| rest.first_chunk::<4>());
     SequenceNumber(octets.map_or(0, |octets| u32::from_be_bytes(*octets)))
+}
+
+fn endpoint(end: Endpoint) -> key::Endpoint {
+    key::Endpoint { addr: address(end.addr), port: end.port }
 }
 
 fn address(addr: Addr) -> key::Addr {
