@@ -1,6 +1,7 @@
 //! What the relay moves packets between.
 
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result, ensure};
 use tun_rs::SyncDevice;
@@ -22,6 +23,16 @@ pub trait Port {
     /// When the end is gone.
     fn give(&mut self, now: u64, packet: &[u8]) -> Result<()>;
 
+    /// When it may send though it is given nothing.
+    fn deadline(&self) -> Option<u64> {
+        None
+    }
+
+    /// What becomes readable when it sends otherwise.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// True if nothing more is wanted of this end.
     fn is_done(&self) -> bool {
         false
@@ -35,6 +46,14 @@ impl<P: Port + ?Sized> Port for &mut P {
 
     fn give(&mut self, now: u64, packet: &[u8]) -> Result<()> {
         (**self).give(now, packet)
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        (**self).deadline()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        (**self).descriptor()
     }
 
     fn is_done(&self) -> bool {
@@ -53,6 +72,10 @@ impl<A: Application> Port for Host<A> {
     fn give(&mut self, now: u64, packet: &[u8]) -> Result<()> {
         Host::take(self, now, packet);
         Ok(())
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        Endpoint::deadline(self)
     }
 
     fn is_done(&self) -> bool {
@@ -91,6 +114,14 @@ impl<A: Port, B: Port> Port for Alternate<A, B> {
             Some(_) => self.second.give(now, packet),
             None => Ok(()),
         }
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        [self.first.deadline(), self.second.deadline()].into_iter().flatten().min()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.first.descriptor().or_else(|| self.second.descriptor())
     }
 }
 
@@ -144,6 +175,10 @@ impl Port for Tap {
             .send(&self.to_kernel[..HEADER + packet.len()])
             .context("cannot write to the TAP device")?;
         Ok(())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.device.as_fd())
     }
 }
 

@@ -1,18 +1,26 @@
 //! The relay: a thread that moves packets between two ends in real time as a link would.
 //!
 //! Invariants: each flow, told by its server's port, has a link of its own, so that flows do not disturb each other. The
-//! relay never waits in the kernel: it looks at both ends and at the clock in turn, and says by how much packets were late.
+//! relay looks at both ends and at the clock in turn, waits in the kernel only while nothing is due for long, and says by how
+//! much packets were late.
 
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 
 use super::port::{Port, ports};
 use crate::network::{Counts, Flight, Link, Model, Random};
 
 /// Packets that one end may send before the other has its turn.
 const BURST: usize = 32;
+/// What is due so soon is waited for by looking at the clock, since the kernel wakes nobody more exactly.
+const SPIN: Duration = Duration::from_micros(200);
+/// The longest rest, so that an end of the run is seen.
+const REST: Duration = Duration::from_millis(1);
 
 /// What carries the packets of a run.
 #[derive(Debug)]
@@ -112,6 +120,7 @@ pub fn relay(client: impl Port, server: impl Port, mut wires: Wires, stop: &Atom
     let zero = Instant::now();
     let clock = || START + zero.elapsed().as_nanos() as u64;
     while !stop.load(Relaxed) && !client.is_done() {
+        let mut is_moving = false;
         for end in 0..2 {
             for _ in 0..BURST {
                 let mut packet = spare.pop().unwrap_or_default();
@@ -122,6 +131,7 @@ pub fn relay(client: impl Port, server: impl Port, mut wires: Wires, stop: &Atom
                     spare.push(packet);
                     break;
                 }
+                is_moving = true;
                 if let Some(link) = wires.link(end, &packet) {
                     link.send(now, packet, |arrival, packet| flight.add(arrival, (1 - end, packet)));
                 }
@@ -130,6 +140,7 @@ pub fn relay(client: impl Port, server: impl Port, mut wires: Wires, stop: &Atom
         for _ in 0..2 * BURST {
             let now = clock();
             let Some((arrival, (end, packet))) = flight.arrived(now) else { break };
+            is_moving = true;
             account.late(now - arrival);
             if end == 0 {
                 client.give(now, &packet)?;
@@ -138,6 +149,11 @@ pub fn relay(client: impl Port, server: impl Port, mut wires: Wires, stop: &Atom
             }
             spare.push(packet);
         }
+        if !is_moving {
+            let due = [flight.next_arrival(), client.deadline(), server.deadline()];
+            let due = due.into_iter().flatten().min().map(|due| due.saturating_sub(clock()));
+            rest(due.map(Duration::from_nanos), [client.descriptor(), server.descriptor()])?;
+        }
     }
     for links in &wires.links {
         for (sum, link) in account.counts.iter_mut().zip(links) {
@@ -145,4 +161,18 @@ pub fn relay(client: impl Port, server: impl Port, mut wires: Wires, stop: &Atom
         }
     }
     Ok(account)
+}
+
+/// Waits until shortly before something is due, or until one of `ends` has a packet.
+fn rest(due: Option<Duration>, ends: [Option<BorrowedFd<'_>>; 2]) -> Result<()> {
+    let rest = due.map_or(REST, |due| due.saturating_sub(SPIN)).min(REST);
+    if rest < SPIN {
+        return Ok(());
+    }
+    let mut ends: Vec<PollFd<'_>> =
+        ends.into_iter().flatten().map(|end| PollFd::new(end, PollFlags::POLLIN)).collect();
+    match ppoll(&mut ends, Some(rest.into()), None) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
