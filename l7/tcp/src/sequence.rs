@@ -26,8 +26,7 @@ impl SequenceNumber {
     #[must_use]
     #[inline]
     pub fn precedes(self, other: Self) -> bool {
-        let distance = other.0.wrapping_sub(self.0);
-        distance != 0 && distance < 0x8000_0000
+        other.0.wrapping_sub(self.0).cast_signed() > 0
     }
 
     /// True if `self` comes strictly after `other`.
@@ -62,7 +61,7 @@ impl SequenceNumber {
     #[must_use]
     #[inline]
     pub fn octets_after(self, start: Self) -> u32 {
-        if self.follows(start) { self - start } else { 0 }
+        self.0.wrapping_sub(start.0).cast_signed().max(0).cast_unsigned()
     }
 
     /// True if `self` lies in the window of `length` octets that starts at `start`.
