@@ -9,6 +9,8 @@
 //! A timer is known by the index of its connection. Levels are bytes of the tick at which it is due: it hangs on the level of the
 //! highest byte in which that tick differs from the current one, and moves down as time gets closer to it.
 
+use core::cell::Cell;
+
 use crate::Time;
 
 /// A tick is 2^14 nanoseconds.
@@ -36,6 +38,15 @@ struct Entry {
 
 const UNSET: Entry = Entry { next: NONE, previous: NONE, due: 0 };
 
+/// The slot that is next in time.
+#[derive(Clone, Copy)]
+struct Next {
+    /// Among those of all levels.
+    slot: usize,
+    /// The tick it starts at.
+    start: u64,
+}
+
 /// The timers of all connections of a stack.
 pub struct Wheel {
     entries: Vec<Entry>,
@@ -46,6 +57,8 @@ pub struct Wheel {
     /// Everything due at or before this tick has expired.
     current: u64,
     set: u32,
+    /// What was found to be next, until a timer is set or cancelled: it is asked for far more often than that.
+    next: Cell<Option<Next>>,
 }
 
 impl Wheel {
@@ -58,6 +71,7 @@ impl Wheel {
             occupied: [[0; SLOTS / 64]; LEVELS],
             current: now.0 >> TICK_SHIFT,
             set: 0,
+            next: Cell::new(None),
         }
     }
 
@@ -132,16 +146,16 @@ impl Wheel {
     pub fn expire(&mut self, now: Time, work: &mut u32) -> Option<u32> {
         let now = now.0 >> TICK_SHIFT;
         loop {
-            let Some((level, slot, start)) = self.next_slot().filter(|(.., start)| *start <= now) else {
+            let Some(Next { slot, start }) = self.next().filter(|next| next.start <= now) else {
                 self.current = self.current.max(now);
                 return None;
             };
             *work = work.checked_sub(1)?;
             self.current = start;
-            let index = self.slots[level * SLOTS + slot];
+            let index = self.slots[slot];
             let due = self.entries.get(index as usize)?.due;
             self.unlink(index);
-            if level == 0 || due == start as u32 {
+            if slot < SLOTS || due == start as u32 {
                 return Some(index);
             }
             self.link(index, due);
@@ -154,7 +168,7 @@ impl Wheel {
     #[must_use]
     #[inline]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.next_slot().map(|(.., start)| Time(start << TICK_SHIFT))
+        self.next().map(|next| Time(next.start << TICK_SHIFT))
     }
 
     /// The tick at which `deadline` will have passed; later than the current one, or a timer that is set again whenever it
@@ -164,17 +178,22 @@ impl Wheel {
         tick.clamp(self.current + 1, self.current + HORIZON)
     }
 
-    /// The occupied slot that is next in time, and the tick it starts at.
-    fn next_slot(&self) -> Option<(usize, usize, u64)> {
-        if self.set == 0 {
-            return None;
+    /// The occupied slot that is next in time.
+    #[inline]
+    fn next(&self) -> Option<Next> {
+        if self.set > 0 && self.next.get().is_none() {
+            self.next.set(self.find_next());
         }
+        self.next.get()
+    }
+
+    fn find_next(&self) -> Option<Next> {
         let position = |level: usize| (self.current >> (8 * level)) as usize % SLOTS;
         // A slot above the lowest level that time has reached is emptied before anything else happens.
         for level in 1..LEVELS {
             let slot = position(level);
             if self.occupied[level][slot / 64] >> (slot % 64) & 1 == 1 {
-                return Some((level, slot, self.current));
+                return Some(Next { slot: level * SLOTS + slot, start: self.current });
             }
         }
         // Then whatever hangs on a level is due before anything on the level above.
@@ -182,13 +201,14 @@ impl Wheel {
             let slot = position(level);
             if let Some(ahead) = first_at_or_after(occupied, slot) {
                 let start = ((self.current >> (8 * level)) + ahead as u64) << (8 * level);
-                return Some((level, (slot + ahead) % SLOTS, start));
+                return Some(Next { slot: level * SLOTS + (slot + ahead) % SLOTS, start });
             }
         }
         None
     }
 
     fn link(&mut self, index: u32, due: u32) {
+        self.next.set(None);
         let differing = due ^ self.current as u32;
         let level = (31 - (differing | 1).leading_zeros()) as usize / 8;
         let slot = (due >> (8 * level)) as usize % SLOTS;
@@ -203,6 +223,7 @@ impl Wheel {
     }
 
     fn unlink(&mut self, index: u32) {
+        self.next.set(None);
         let entry = core::mem::replace(&mut self.entries[index as usize], UNSET);
         if let Some(next) = self.entries.get_mut(entry.next as usize) {
             next.previous = entry.previous;
