@@ -15,8 +15,6 @@ pub struct Chunk<B> {
     pub(crate) sequence: SequenceNumber,
     start: u32,
     length: u32,
-    /// What the owner of the queue wants to know of it: a push mark in a send buffer.
-    pub(crate) mark: bool,
 }
 
 impl<B: Buf> Chunk<B> {
@@ -24,7 +22,7 @@ impl<B: Buf> Chunk<B> {
     pub(crate) fn new(buf: B, sequence: SequenceNumber, start: u32, length: u32) -> Self {
         let available = u32::try_from(buf.octets().len()).unwrap_or(u32::MAX);
         let start = start.min(available);
-        Self { buf, sequence, start, length: length.min(available - start), mark: false }
+        Self { buf, sequence, start, length: length.min(available - start) }
     }
 
     /// Octets.
@@ -71,8 +69,8 @@ impl<B: Buf> Chunk<B> {
 
     /// The part of this chunk that lies in `range`, which meets it, as a chunk of its own on the same memory.
     pub(crate) fn part(&self, range: Range) -> Self {
-        let (buf, mark) = (self.buf.share(), self.mark);
-        Self { buf, sequence: self.sequence, start: self.start, length: self.length, mark }.narrowed(range)
+        let buf = self.buf.share();
+        Self { buf, sequence: self.sequence, start: self.start, length: self.length }.narrowed(range)
     }
 
     /// The part of this chunk that lies in `range`, which meets it.

@@ -66,20 +66,13 @@ impl<B: Buf> SendBuffer<B> {
         self.start = first;
     }
 
-    /// Appends octets `place` of `buf`. `is_pushed` says that a record ends here, that is, that nothing is to be expected soon: the
-    /// segment that carries the last octet has PSH (RFC 9293, section 3.9.1.2).
+    /// Appends octets `place` of `buf`.
     ///
     /// # Errors
     ///
     /// Gives the buffer back if more than 2^30 octets would be kept. Octets that the buffer does not have are not sent.
     #[inline]
-    pub fn push(
-        &mut self,
-        buf: B,
-        place: core::ops::Range<usize>,
-        is_pushed: bool,
-        spares: &mut Spares<B>,
-    ) -> Result<u32, B> {
+    pub fn push(&mut self, buf: B, place: core::ops::Range<usize>, spares: &mut Spares<B>) -> Result<u32, B> {
         let length = place.end.saturating_sub(place.start);
         let (Ok(start), Ok(length)) = (u32::try_from(place.start), u32::try_from(length)) else {
             return Err(buf);
@@ -87,7 +80,7 @@ impl<B: Buf> SendBuffer<B> {
         if length > MOST_OCTETS - self.length {
             return Err(buf);
         }
-        Ok(self.append(buf, start, length, is_pushed, spares))
+        Ok(self.append(buf, start, length, spares))
     }
 
     /// True if so many octets more can be kept.
@@ -98,16 +91,8 @@ impl<B: Buf> SendBuffer<B> {
 
     /// Appends octets, as many as the buffer has of them, for which there is room. Returns how many.
     #[inline]
-    pub(crate) fn append(
-        &mut self,
-        buf: B,
-        start: u32,
-        length: u32,
-        is_pushed: bool,
-        spares: &mut Spares<B>,
-    ) -> u32 {
-        let mut chunk = Chunk::new(buf, self.end(), start, length);
-        chunk.mark = is_pushed;
+    pub(crate) fn append(&mut self, buf: B, start: u32, length: u32, spares: &mut Spares<B>) -> u32 {
+        let chunk = Chunk::new(buf, self.end(), start, length);
         let length = chunk.len();
         if length > 0 {
             self.length += length;
@@ -144,17 +129,11 @@ impl<B: Buf> SendBuffer<B> {
         Pieces::new(self.queue.as_deref(), Range::new(start, end.octets_after(start)))
     }
 
-    /// Whether a segment with the octets of `range` should have PSH: it empties the buffer (RFC 9293, MUST-60), or a record
-    /// ends in it.
+    /// Whether a segment with the octets of `range` should have PSH: it empties the buffer (RFC 9293, MUST-61).
     #[must_use]
+    #[inline]
     pub fn is_pushed(&self, range: Range) -> bool {
-        if range.end.reaches(self.end()) {
-            return true;
-        }
-        let Some(queue) = &self.queue else { return false };
-        let first = queue.first_ending_after(range.start);
-        let chunks = (first..).map_while(|index| queue.at(index));
-        chunks.take_while(|chunk| range.end.reaches(chunk.end())).any(|chunk| chunk.mark)
+        range.end.reaches(self.end())
     }
 
     /// Reads from the memory that an acknowledgement needs. The answer means nothing.

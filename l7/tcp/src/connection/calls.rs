@@ -30,7 +30,7 @@ impl<B: Buf> Connection<B> {
         let length = buf.octets().len() as u32;
         if length > 0 {
             shared.memory.changed(0, buf.true_size().into());
-            self.send.append(buf, 0, length, false, &mut shared.spares);
+            self.send.append(buf, 0, length, &mut shared.spares);
         }
         self.bits.set(Bits::OUTPUT);
     }

@@ -70,9 +70,9 @@ impl<B: Buf> Connection<B> {
     /// True if [`Connection::next_segment`] would surely say that there is nothing: no need to ask.
     #[inline]
     pub(crate) fn has_sent_all(&self) -> bool {
-        !self.bits.has(Bits::ACK_NOW | Bits::TAIL_PROBE | Bits::PROBE_DUE | Bits::FIN_WANTED)
-            && self.state == State::Established
-            && self.send_next == self.send.end()
+        !self.bits.has(Bits::SYN_DUE | Bits::ACK_NOW | Bits::TAIL_PROBE | Bits::PROBE_DUE)
+            && self.unsent() == 0
+            && !self.fin_is_due()
             && !self.recovery.has_lost()
     }
 
@@ -114,7 +114,7 @@ impl<B: Buf> Connection<B> {
         self.bits.clear(Bits::FORCED | Bits::PERSISTS | Bits::TAIL_PROBE);
         let payload = Range::new(self.send_next, length);
         let mut flags = Flags::ACK;
-        if length > 0 && (length == unsent || self.send.is_pushed(payload)) {
+        if length > 0 && self.send.is_pushed(payload) {
             flags = flags | Flags::PSH;
         }
         let mut ecn = 0;

@@ -28,7 +28,7 @@ fn pushed(records: &[&[u8]]) -> (SendBuffer<Counted>, Spares<Counted>) {
     let mut buffer = SendBuffer::new(FIRST);
     for record in records {
         let buf = Counted(Rc::new(record.to_vec()));
-        assert_eq!(buffer.push(buf, 0..record.len(), true, &mut spares).ok(), Some(record.len() as u32));
+        assert_eq!(buffer.push(buf, 0..record.len(), &mut spares).ok(), Some(record.len() as u32));
     }
     (buffer, spares)
 }
@@ -64,7 +64,7 @@ fn a_buffer_is_let_go_with_its_last_octet() {
     let memory = Rc::new(b"abcdef".to_vec());
     let mut spares = Spares::default();
     let mut buffer = SendBuffer::new(FIRST);
-    buffer.push(Counted(Rc::clone(&memory)), 1..5, false, &mut spares).ok().unwrap();
+    buffer.push(Counted(Rc::clone(&memory)), 1..5, &mut spares).ok().unwrap();
     assert_eq!(octets(&buffer, 0, 9), b"bcde");
     assert_eq!(buffer.acknowledge(FIRST + 3, &mut spares), 3);
     assert_eq!((Rc::strong_count(&memory), octets(&buffer, 0, 9)), (2, b"e".to_vec()));
@@ -76,13 +76,13 @@ fn a_buffer_is_let_go_with_its_last_octet() {
 }
 
 #[test]
-fn push_marks_are_kept_where_records_end() {
+fn what_empties_the_buffer_is_pushed() {
     let mut spares = Spares::default();
     let mut buffer = SendBuffer::new(FIRST);
-    for (record, is_pushed) in [(b"ab", false), (b"cd", true), (b"ef", false)] {
-        buffer.push(Counted(Rc::new(record.to_vec())), 0..2, is_pushed, &mut spares).ok().unwrap();
+    for record in [b"ab", b"cd", b"ef"] {
+        buffer.push(Counted(Rc::new(record.to_vec())), 0..2, &mut spares).ok().unwrap();
     }
-    let cases = [(0, 2, false), (0, 3, false), (0, 4, true), (1, 5, true), (4, 5, false), (4, 6, true)];
+    let cases = [(0, 2, false), (0, 4, false), (4, 5, false), (4, 6, true), (0, 6, true)];
     for (from, to, expected) in cases {
         assert_eq!(
             buffer.is_pushed(Range { start: FIRST + from, end: FIRST + to }),
@@ -97,16 +97,16 @@ fn what_is_too_much_comes_back() {
     let (mut buffer, mut spares) = pushed(&[b"abc"]);
     buffer.length = MOST_OCTETS;
     let buf = Counted(Rc::new(vec![1]));
-    assert!(buffer.push(buf, 0..1, false, &mut spares).is_err());
+    assert!(buffer.push(buf, 0..1, &mut spares).is_err());
     let (mut buffer, mut spares) = pushed(&[]);
     let buf = Counted(Rc::new(vec![1]));
-    assert_eq!(buffer.push(buf, 5..9, false, &mut spares).ok(), Some(0));
+    assert_eq!(buffer.push(buf, 5..9, &mut spares).ok(), Some(0));
     assert!(buffer.queue.is_none());
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push(Vec<u8>, u8, bool),
+    Push(Vec<u8>, u8),
     Acknowledge(u32),
     Renumber(u32),
 }
@@ -114,7 +114,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let octets = prop::collection::vec(any::<u8>(), 0..20);
     prop_oneof![
-        3 => (octets, 0..4u8, any::<bool>()).prop_map(|(octets, skip, mark)| Step::Push(octets, skip, mark)),
+        3 => (octets, 0..4u8).prop_map(|(octets, skip)| Step::Push(octets, skip)),
         2 => (0..40u32).prop_map(Step::Acknowledge),
         1 => any::<u32>().prop_map(Step::Renumber),
     ]
@@ -128,14 +128,14 @@ proptest! {
         let mut spares = Spares::new(2);
         let mut buffer = SendBuffer::new(SequenceNumber(first));
         let mut start = first;
-        let mut model: Vec<(u8, bool)> = Vec::new();
+        let mut model: Vec<u8> = Vec::new();
         for step in steps {
             match step {
-                Step::Push(octets, skip, mark) => {
+                Step::Push(octets, skip) => {
                     let skip = usize::from(skip).min(octets.len());
                     let last = octets.len();
-                    model.extend(octets[skip..].iter().enumerate().map(|(at, octet)| (*octet, mark && skip + at + 1 == last)));
-                    let taken = buffer.push(Counted(Rc::new(octets)), skip..last, mark, &mut spares);
+                    model.extend(&octets[skip..]);
+                    let taken = buffer.push(Counted(Rc::new(octets)), skip..last, &mut spares);
                     prop_assert_eq!(taken.ok(), Some((last - skip) as u32));
                 }
                 Step::Acknowledge(octets) => {
@@ -154,9 +154,9 @@ proptest! {
             let range = Range::new(SequenceNumber(start) + from, length);
             let seen: Vec<u8> = buffer.pieces(range).flat_map(|piece| piece.octets().to_vec()).collect();
             let expected = model.iter().skip(from as usize).take(length as usize);
-            prop_assert_eq!(seen, expected.clone().map(|(octet, _)| *octet).collect::<Vec<_>>());
+            prop_assert_eq!(seen, expected.copied().collect::<Vec<_>>());
             let is_last = (from + length) as usize >= model.len();
-            prop_assert_eq!(buffer.is_pushed(range), is_last || expected.clone().any(|(_, mark)| *mark));
+            prop_assert_eq!(buffer.is_pushed(range), is_last);
         }
     }
 }
