@@ -165,6 +165,13 @@ impl RttEstimator {
         if backed_off < u64::from(LONGEST) { backed_off as Micros } else { LONGEST }
     }
 
+    /// What no timeout is less than, in nanoseconds.
+    #[must_use]
+    #[inline]
+    pub(super) fn margin_nanos(&self) -> u64 {
+        u64::from(self.margin) * 100_000
+    }
+
     /// When to probe the tail (PTO, RFC 8985, section 7.2): two round trips, the delayed acknowledgement of a lone
     /// segment, and a millisecond for timers on both ends.
     #[must_use]

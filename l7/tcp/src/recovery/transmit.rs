@@ -163,7 +163,7 @@ impl Recovery {
     #[inline]
     pub(super) fn restart_after_idle(&mut self, now: Time) {
         let idle = now.nanos_since(self.since);
-        if idle > u64::from(self.rtt.timeout(false)) * 1_000 {
+        if idle > self.rtt.margin_nanos() && idle > u64::from(self.rtt.timeout(false)) * 1_000 {
             self.shrink_idle(idle, now);
         }
     }

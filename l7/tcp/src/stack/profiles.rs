@@ -2,13 +2,17 @@
 //!
 //! Invariant: a profile that nobody uses is a free place; what it says stays until somebody needs the place.
 
-use crate::Settings;
+use crate::congestion::Algorithm;
+use crate::recovery::RtoPolicy;
+use crate::{Congestion, Settings, recovery};
 
 /// Different settings at one time, at most.
 const MOST: usize = 256;
 
 struct Profile {
     settings: Settings,
+    /// What loss recovery is set up with, but for what the ends agree upon.
+    recovery: recovery::Settings,
     users: u32,
 }
 
@@ -21,7 +25,8 @@ impl Profiles {
     pub(crate) fn number(&mut self, settings: &Settings) -> Option<u8> {
         let known = self.0.iter().position(|profile| profile.settings == *settings);
         let index = known.or_else(|| {
-            let profile = Profile { settings: settings.clone(), users: 0 };
+            let profile =
+                Profile { settings: settings.clone(), recovery: recovery_settings(settings), users: 0 };
             if let Some(free) = self.0.iter().position(|profile| profile.users == 0) {
                 self.0[free] = profile;
                 return Some(free);
@@ -40,6 +45,12 @@ impl Profiles {
         &self.0[usize::from(number)].settings
     }
 
+    /// Those of loss recovery.
+    #[inline]
+    pub(crate) fn recovery(&self, number: u8) -> &recovery::Settings {
+        &self.0[usize::from(number)].recovery
+    }
+
     /// One more uses them.
     pub(crate) fn hold(&mut self, number: u8) {
         if let Some(profile) = self.0.get_mut(usize::from(number)) {
@@ -53,6 +64,18 @@ impl Profiles {
             debug_assert!(profile.users > 0);
             profile.users = profile.users.saturating_sub(1);
         }
+    }
+}
+
+fn recovery_settings(settings: &Settings) -> recovery::Settings {
+    let micros = |duration: core::time::Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+    recovery::Settings {
+        rto: RtoPolicy { minimum: micros(settings.min_rto), ack_delay: micros(settings.delayed_ack_margin) },
+        algorithm: match settings.congestion {
+            Congestion::Cubic => Algorithm::Cubic,
+            Congestion::NewReno => Algorithm::NewReno,
+        },
+        ..recovery::Settings::default()
     }
 }
 

@@ -6,12 +6,11 @@ use super::listeners::Listeners;
 use super::memory::Memory;
 use super::pace::Pace;
 use super::profiles::Profiles;
-use crate::congestion::Algorithm;
 use crate::connection::Narrow;
 use crate::counters::{Counter, Counters};
-use crate::recovery::{FlightPool, Recovery, RtoPolicy};
+use crate::recovery::{FlightPool, Recovery};
 use crate::segment::{Flags, Options, Segment, Timestamps};
-use crate::{Buf, Config, Congestion, SequenceNumber, Settings, Spares, Time, Tuple};
+use crate::{Buf, Config, SequenceNumber, Settings, Spares, Time, Tuple};
 
 /// Answers without a connection that wait to be sent, at most: more are forgotten, as a network might lose them.
 const MOST_ANSWERS: usize = 1_024;
@@ -80,20 +79,7 @@ impl<B: Buf> Shared<B> {
 
     /// Loss recovery of a connection with this profile and this much payload in a segment.
     pub(crate) fn recovery_for(&self, profile: u8, mss: u16, sack: bool, now: Time) -> Recovery {
-        let settings = self.settings(profile);
-        let micros = |duration: core::time::Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
-        let settings = crate::recovery::Settings {
-            mss,
-            sack,
-            rto: RtoPolicy {
-                minimum: micros(settings.min_rto),
-                ack_delay: micros(settings.delayed_ack_margin),
-            },
-            algorithm: match settings.congestion {
-                Congestion::Cubic => Algorithm::Cubic,
-                Congestion::NewReno => Algorithm::NewReno,
-            },
-        };
+        let settings = crate::recovery::Settings { mss, sack, ..*self.profiles.recovery(profile) };
         Recovery::new(&settings, now)
     }
 
