@@ -135,6 +135,20 @@ impl<B: Buf> Connection<B> {
         let octets = u32::try_from(octets).unwrap_or(u32::MAX);
         let held = self.assembler.true_size();
         let consumed = self.assembler.consume(octets, &mut shared.spares);
+        self.consumed(consumed, held, now, shared)
+    }
+
+    /// Copies what the application reads, as much as there is room for; the same is true then. First how many octets that were.
+    #[inline]
+    pub(crate) fn read_into(&mut self, into: &mut [u8], now: Time, shared: &mut Shared<B>) -> (usize, bool) {
+        let held = self.assembler.true_size();
+        let octets = self.assembler.read_into(into, &mut shared.spares);
+        (octets as usize, self.consumed(octets, held, now, shared))
+    }
+
+    /// So many octets were read; before that `held` were held by true size.
+    #[inline(always)]
+    fn consumed(&mut self, consumed: u32, held: u64, now: Time, shared: &mut Shared<B>) -> bool {
         shared.memory.changed(held, self.assembler.true_size());
         if consumed == 0 || !self.state.receives() {
             return false;

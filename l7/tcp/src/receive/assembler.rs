@@ -180,6 +180,29 @@ impl<B: Buf> Assembler<B> {
         octets
     }
 
+    /// Copies the first unread octets, as many as there is room for, and drops them; returns how many.
+    #[inline]
+    pub fn read_into(&mut self, into: &mut [u8], spares: &mut Spares<B>) -> u32 {
+        let most = into.len().min(self.unread() as usize);
+        let mut room = &mut into[..most];
+        let Some(queue) = &mut self.queue else { return 0 };
+        let mut read = 0;
+        while let Some(octets) = queue.at(0).map(Chunk::octets) {
+            let length = octets.len().min(room.len());
+            if length == 0 {
+                break;
+            }
+            let (filled, rest) = room.split_at_mut(length);
+            filled.copy_from_slice(&octets[..length]);
+            queue.drop_front(length as u32);
+            read += length as u32;
+            room = rest;
+        }
+        self.unread -= read;
+        self.tidy(spares);
+        read
+    }
+
     /// Takes the first unread octets with the buffer that they lie in, to be sent on or kept elsewhere.
     #[inline]
     pub fn take(&mut self, spares: &mut Spares<B>) -> Option<Chunk<B>> {

@@ -110,20 +110,11 @@ impl<B: Buf> Stack<B> {
     /// Copies as many octets as there are and there is room for, and consumes them.
     pub fn read_into(&mut self, id: ConnectionId, into: &mut [u8]) -> usize {
         let Some(connection) = self.connections.named_mut(id) else { return 0 };
-        let mut filled = 0;
-        for piece in connection.assembler.pieces() {
-            let (slice, room) = (piece.octets(), into.get_mut(filled..).unwrap_or_default());
-            let length = slice.len().min(room.len());
-            if length == 0 {
-                break;
-            }
-            room[..length].copy_from_slice(&slice[..length]);
-            filled += length;
-        }
-        if connection.consume(filled, self.now, &mut self.shared) {
+        let (octets, has_news) = connection.read_into(into, self.now, &mut self.shared);
+        if has_news {
             self.settle(id.index);
         }
-        filled
+        octets
     }
 
     /// Appends octets to what is sent. The buffer is kept until all of it is acknowledged.
