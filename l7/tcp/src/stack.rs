@@ -66,6 +66,8 @@ pub struct Stack<B> {
     /// Listeners that have a connection to accept, and have not been told.
     acceptable: VecDeque<ListenerId>,
     hasher: TupleHasher,
+    /// The connection that a segment came for last: often the next one is for it, too.
+    recent: u32,
     cookies: Cookies,
     initial: IsnSource,
     traces: BTreeMap<u32, Trace>,
@@ -101,6 +103,7 @@ impl<B: Buf> Stack<B> {
             events: VecDeque::new(),
             acceptable: VecDeque::new(),
             hasher,
+            recent: arrival::NOBODY,
             cookies,
             initial,
             traces: BTreeMap::new(),
@@ -138,9 +141,14 @@ impl<B: Buf> Stack<B> {
     /// When [`Stack::advance`] wants to be called, even if nothing happens until then.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let unarmed = self.unarmed.iter().filter_map(|&index| self.unarmed_deadline(index)).min();
-        let timers = [self.wheel.next_deadline(), self.time_wait.deadline(self.now), unarmed];
-        timers.into_iter().flatten().min()
+        let mut first = self.wheel.next_deadline().unwrap_or(Time::NEVER);
+        if let Some(forgotten) = self.time_wait.deadline(self.now) {
+            first = first.min(forgotten);
+        }
+        for &index in &self.unarmed {
+            first = first.min(self.unarmed_deadline(index).unwrap_or(Time::NEVER));
+        }
+        (first != Time::NEVER).then_some(first)
     }
 
     /// Does what has become due. One call does a bounded amount of work; if more is left, the deadline has passed afterwards.

@@ -17,8 +17,7 @@ impl<B: Buf> Stack<B> {
     #[inline]
     pub fn receive(&mut self, now: Time, packet: Incoming<B>) {
         self.see(now);
-        let hash = self.hash_of(&packet);
-        self.take(packet, hash, NOBODY);
+        self.take(packet, self.recent, None);
     }
 
     /// The hash of the tuple of a segment.
@@ -28,9 +27,9 @@ impl<B: Buf> Stack<B> {
         self.hasher.hash(&tuple(packet, ports))
     }
 
-    /// Takes a segment whose tuple has this hash, and most likely belongs to the connection at `guess`.
+    /// Takes a segment which most likely belongs to the connection at `guess`, and whose tuple has this hash.
     #[inline]
-    pub(super) fn take(&mut self, mut packet: Incoming<B>, hash: u32, guess: u32) {
+    pub(super) fn take(&mut self, mut packet: Incoming<B>, guess: u32, hash: Option<u32>) {
         self.shared.counters.count(Counter::InSegs);
         let octets = packet.segment.octets();
         if self.checksums == Checksums::Whole
@@ -57,13 +56,14 @@ impl<B: Buf> Stack<B> {
         let found = if self.connections.at(guess).is_some_and(is_guessed) {
             Some(Reference::Connection(guess))
         } else {
-            self.find_by(hash, is_it)
+            self.find_by(hash.unwrap_or_else(|| self.hash_of(&packet)), is_it)
         };
         if let Some(Reference::Connection(index)) = found
             && packet.ecn & EXPERIENCED != EXPERIENCED
             && let Some(connection) = self.connections.at_mut(index)
             && let Some(plain) = Plain::read(octets)
         {
+            self.recent = index;
             match connection.arrive_plain(&plain, packet.segment, self.now, &mut self.shared) {
                 None => {
                     self.settle(index);
@@ -72,11 +72,11 @@ impl<B: Buf> Stack<B> {
                 Some(segment) => packet.segment = segment,
             }
         }
-        self.receive_any(&tuple(&packet, ports), hash, found, packet.segment, packet.ecn);
+        self.receive_any(&tuple(&packet, ports), found, packet.segment, packet.ecn);
     }
 
     /// Whatever is not as expected.
-    fn receive_any(&mut self, tuple: &Tuple, hash: u32, found: Option<Reference>, packet: B, ecn: u8) {
+    fn receive_any(&mut self, tuple: &Tuple, found: Option<Reference>, packet: B, ecn: u8) {
         let Ok(segment) = Segment::read(packet.octets()) else {
             self.shared.counters.count(Counter::InErrs);
             return;
@@ -84,11 +84,11 @@ impl<B: Buf> Stack<B> {
         match found {
             Some(Reference::Connection(index)) => self.arrive_at_connection(index, &segment, packet, ecn),
             Some(Reference::TimeWait(place)) => {
-                if let Some(last) = self.arrive_in_time_wait(place, hash, &segment) {
-                    self.arrive_at_listener(tuple, hash, &segment, packet, Some(last));
+                if let Some(last) = self.arrive_in_time_wait(place, self.hasher.hash(tuple), &segment) {
+                    self.arrive_at_listener(tuple, &segment, packet, Some(last));
                 }
             }
-            None => self.arrive_at_listener(tuple, hash, &segment, packet, None),
+            None => self.arrive_at_listener(tuple, &segment, packet, None),
         }
     }
 
@@ -113,7 +113,6 @@ impl<B: Buf> Stack<B> {
     fn arrive_at_listener(
         &mut self,
         tuple: &Tuple,
-        hash: u32,
         segment: &Segment,
         packet: B,
         last: Option<SequenceNumber>,
@@ -135,6 +134,7 @@ impl<B: Buf> Stack<B> {
         if flags.contains(Flags::RST) || !is_sane {
             return;
         }
+        let hash = self.hasher.hash(tuple);
         if flags.contains(Flags::ACK) {
             if !self.open_by_cookie(listener, tuple, hash, segment, packet) {
                 self.arrive_in_closed(tuple, segment);

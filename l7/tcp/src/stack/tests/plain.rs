@@ -65,7 +65,7 @@ fn all(counters: &Counters) -> Vec<u64> {
 /// More segments than are read ahead, and one that is none.
 #[test]
 fn a_burst_is_its_segments_one_by_one() {
-    let [(mut one, first), (mut burst, second)] = [(); 2].map(|()| Peer::plain());
+    let [(mut one, first), (mut burst, second), (mut ahead, third)] = [(); 3].map(|()| Peer::plain());
     let mut segments = Vec::new();
     for number in 0..70u8 {
         let segment = Segment {
@@ -85,12 +85,20 @@ fn a_burst_is_its_segments_one_by_one() {
     segments.iter().for_each(|segment| one.put_octets(segment.clone()));
     let incoming =
         |octets| Incoming { local: LOCAL.addr, remote: REMOTE.addr, ecn: 0, segment: HeapBuf::from(octets) };
-    let mut packets: Vec<_> = segments.into_iter().map(incoming).collect();
+    let mut packets: Vec<_> = segments.iter().cloned().map(incoming).collect();
     burst.stack.receive_burst(burst.now, &mut packets);
     assert!(packets.is_empty());
-    assert_eq!((one.stack.readable(first), burst.stack.readable(second)), (70, 70));
-    assert_eq!(seen(&mut one, false), seen(&mut burst, false));
-    assert_eq!(all(one.stack.counters()), all(burst.stack.counters()));
+    // As if there were many connections.
+    packets.extend(segments.into_iter().map(incoming));
+    ahead.stack.receive_ahead(&mut packets);
+    assert!(packets.is_empty());
+    let expected = seen(&mut one, false);
+    assert_eq!(one.stack.readable(first), 70);
+    for (peer, id) in [(&mut burst, second), (&mut ahead, third)] {
+        assert_eq!(peer.stack.readable(id), 70);
+        assert_eq!(seen(peer, false), expected);
+        assert_eq!(all(one.stack.counters()), all(peer.stack.counters()));
+    }
 }
 
 proptest! {
