@@ -68,8 +68,12 @@ pub struct Settings {
     /// Retransmissions of the same data before a connection is given up.
     pub retries: u8,
     /// Retransmissions of a SYN, or of the answer to one, before it is given up: seven take 183 seconds (RFC 9293, MUST-23: three minutes
-    /// at least).
+    /// at least). Those of [`Settings::steady_syns`] come on top.
     pub syn_retries: u8,
+    /// So many retransmissions of a SYN come a second after one another, before each takes twice the time of the last: four, as
+    /// Linux has it since 6.5, so that a short spell of losses does not keep a client waiting for long. With none it is RFC 6298,
+    /// section 5.5, to the letter. Answers to a SYN double from the first on.
+    pub steady_syns: u8,
     /// The least retransmission timeout: 200 ms towards clients.
     pub min_rto: Duration,
     /// How long the other end may delay its acknowledgements, if the least timeout is shorter than that: the margin that is
@@ -101,6 +105,7 @@ impl Default for Settings {
             user_timeout: None,
             retries: 15,
             syn_retries: 7,
+            steady_syns: 4,
             min_rto: Duration::from_millis(200),
             delayed_ack_margin: Duration::ZERO,
             congestion: Congestion::Cubic,

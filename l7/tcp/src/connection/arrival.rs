@@ -161,7 +161,7 @@ impl<B: Buf> Connection<B> {
             return false;
         }
         self.unacknowledged += 1;
-        self.establish(now, shared);
+        self.establish(segment.options.timestamps, now, shared);
         // The window beside a SYN is not scaled (RFC 7323, section 2.2).
         let shift = if segment.flags.contains(Flags::SYN) { 0 } else { self.send_shift };
         self.send_window = u32::from(segment.window) << shift;

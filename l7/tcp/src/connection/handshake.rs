@@ -64,7 +64,9 @@ impl<B: Buf> Connection<B> {
             }),
             ..Options::NONE
         };
-        if self.attempts > 0 {
+        // Whoever opens at the same time as the other side sends its SYN again only with the answer.
+        let is_known = self.bits.has(Bits::PASSIVE) && self.send_next != initial;
+        if self.attempts > 0 || is_known {
             self.bits.set(Bits::SYN_RETRANSMITTED);
             self.counts.retransmissions = self.counts.retransmissions.saturating_add(1);
             shared.counters.count(Counter::SynRetrans);
@@ -140,18 +142,34 @@ impl<B: Buf> Connection<B> {
         self.mss = whole - options;
     }
 
-    /// Both sides know each other: data may flow.
-    pub(crate) fn establish(&mut self, now: Time, shared: &mut Shared<B>) {
+    /// Both sides know each other: data may flow. `timestamps`: of the segment that acknowledges this side's SYN.
+    pub(crate) fn establish(&mut self, timestamps: Option<Timestamps>, now: Time, shared: &mut Shared<B>) {
         self.state = State::Established;
         self.bits.clear(Bits::SYN_DUE);
         self.bits.set(Bits::ESTABLISHED);
-        let rtt = (!self.bits.has(Bits::SYN_RETRANSMITTED) && self.progress != 0)
-            .then(|| now.wrapping_micros().wrapping_sub(self.progress).max(1));
+        let rtt = self.round_trip_of_syn(timestamps, now);
         self.recovery = shared.recovery_for(self.profile, self.mss, self.bits.has(Bits::SACK), now);
         self.delayed_ack = DelayedAck::new();
-        self.recovery.handshake(rtt, self.bits.has(Bits::SYN_RETRANSMITTED), now);
+        // Where the timer and the other side's SYN have both asked for one answer more, one was lost.
+        let is_doubled = self.attempts == 1 && self.counts.retransmissions == 2;
+        let times = if is_doubled { 1 } else { self.counts.retransmissions };
+        self.recovery.handshake(rtt, times, now);
         self.attempts = 0;
         self.progress = now.wrapping_millis();
         self.rest(now, shared);
+    }
+
+    /// The round trip of the SYN, or of the answer to one, in microseconds: if it went more than once, only timestamps tell which of them was
+    /// acknowledged (RFC 6298, section 3; RFC 7323, section 4.1).
+    fn round_trip_of_syn(&self, timestamps: Option<Timestamps>, now: Time) -> Option<u32> {
+        if self.progress == 0 {
+            return None;
+        }
+        let longest = now.wrapping_micros().wrapping_sub(self.progress).max(1);
+        if !self.bits.has(Bits::SYN_RETRANSMITTED) {
+            return Some(longest);
+        }
+        let age = self.echo(timestamps, now)?.age;
+        (age <= longest.saturating_add(1_000)).then_some(age)
     }
 }

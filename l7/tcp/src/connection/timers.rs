@@ -110,11 +110,18 @@ impl<B: Buf> Connection<B> {
 
     fn repeat_syn(&mut self, now: Time, shared: &mut Shared<B>) {
         let settings = shared.settings(self.profile);
-        if self.attempts >= settings.syn_retries {
+        let steady = if self.state == State::SynSent { settings.steady_syns } else { 0 };
+        if self.attempts >= settings.syn_retries.saturating_add(steady) {
             self.end(Ending::TimedOut, shared);
             return;
         }
         self.attempts += 1;
+        self.bits.set(Bits::SYN_DUE);
+        self.control = Alarm::at(now + backoff(INITIAL_RTO, self.attempts.saturating_sub(steady)));
+    }
+
+    /// The other side sent its SYN again: so does this side its answer, and that is not due for another while.
+    pub(super) fn answer_syn_again(&mut self, now: Time) {
         self.bits.set(Bits::SYN_DUE);
         self.control = Alarm::at(now + backoff(INITIAL_RTO, self.attempts));
     }

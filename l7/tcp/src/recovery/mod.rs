@@ -103,15 +103,19 @@ impl Recovery {
         }
     }
 
-    /// The handshake is over: what SYN and its acknowledgement took, if SYN went out once (or a timestamp told).
-    pub fn handshake(&mut self, rtt: Option<Micros>, syn_was_retransmitted: bool, now: Time) {
+    /// The handshake is over: what SYN and its acknowledgement took, if SYN went out once (or a timestamp told), and how often it
+    /// went again.
+    pub fn handshake(&mut self, rtt: Option<Micros>, retransmissions: u16, now: Time) {
         if let Some(rtt) = rtt {
             self.rtt.sample(rtt, 0, self.mss(), now);
         }
-        if syn_was_retransmitted {
-            // RFC 5681, section 3.1: the network is not to be trusted with more.
-            self.congestion.set_window(u32::from(self.mss));
+        if retransmissions > 0 {
             self.rtt.doubt();
+        }
+        if retransmissions > 1 {
+            // RFC 5681, section 3.1: the network is not to be trusted with more. That one SYN went again is no reason, with a first timeout of
+            // a second (RFC 6928, section 2).
+            self.congestion.set_window(u32::from(self.mss));
         }
         self.since = now;
     }

@@ -87,7 +87,7 @@ impl<B: Buf> Connection<B> {
 
     /// The echoed timestamp and its age.
     #[inline]
-    fn echo(&self, timestamps: Option<Timestamps>, now: Time) -> Option<Echo> {
+    pub(in crate::connection) fn echo(&self, timestamps: Option<Timestamps>, now: Time) -> Option<Echo> {
         let timestamps = timestamps.filter(|_| self.bits.has(Bits::TIMESTAMPS))?;
         let ticks = self.timestamp(now).wrapping_sub(timestamps.echo);
         Some(Echo { value: timestamps.echo, age: ticks.saturating_add(1).saturating_mul(1_000) })

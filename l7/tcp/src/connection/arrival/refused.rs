@@ -33,7 +33,7 @@ impl<B: Buf> Connection<B> {
                     self.bits.set(Bits::ACK_NOW);
                 } else {
                     // The other side has not heard the answer to its SYN: it gets it again.
-                    self.bits.set(Bits::SYN_DUE);
+                    self.answer_syn_again(now);
                 }
                 return;
             }

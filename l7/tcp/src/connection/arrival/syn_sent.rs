@@ -47,7 +47,7 @@ impl<B: Buf> Connection<B> {
             return;
         }
         self.unacknowledged += 1;
-        self.establish(now, shared);
+        self.establish(segment.options.timestamps, now, shared);
         self.bits.set(Bits::ACK_NOW);
         self.tell(kind::CONNECTED);
         if segment.payload_length > 0 || flags.contains(Flags::FIN) {

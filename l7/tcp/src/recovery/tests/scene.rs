@@ -24,7 +24,7 @@ impl Scene {
     pub(super) fn new(sack: bool) -> Self {
         let settings = Settings { mss: MSS as u16, sack, rto: RtoPolicy::CLIENT, ..Settings::default() };
         let mut recovery = Recovery::new(&settings, Time(0));
-        recovery.handshake(Some(100_000), false, Time(0));
+        recovery.handshake(Some(100_000), 0, Time(0));
         Self { recovery, pool: FlightPool::new(4), now: Time::from_millis(1_000), next: 0 }
     }
 

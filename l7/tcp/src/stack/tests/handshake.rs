@@ -2,7 +2,7 @@
 
 use super::pair::{self, Pair};
 use super::peer::{ACK, FIN, LOCAL, Peer, REMOTE, RST, SYN, TUPLE, mss};
-use crate::segment::{Flags, Options};
+use crate::segment::{Flags, Options, Timestamps};
 use crate::{Counter, Ending, Event, HeapBuf, ListenError, ListenerConfig, Settings, State, Time};
 
 const NONE: Options = Options::NONE;
@@ -165,17 +165,71 @@ fn a_syn_is_sent_again_for_three_minutes() {
 }
 
 #[test]
-fn after_a_syn_that_went_twice_the_first_timeout_is_three_seconds() {
-    // RFC 6298, section 5.7; and the window is of one segment (RFC 5681, section 3.1).
-    let settings = Settings { sack: false, ..Settings::default() };
-    for (delay, rto) in [(500, 1_500_000), (1_500, 3_000_000)] {
+fn a_syn_goes_once_a_second_at_first_and_then_ever_more_slowly() {
+    let times = |steady_syns| {
         let mut peer = Peer::listening(&ListenerConfig::default());
-        let id = peer.stack.connect(peer.now, TUPLE, &settings).unwrap();
+        let settings = Settings { steady_syns, ..Settings::default() };
+        peer.stack.connect(peer.now, TUPLE, &settings).unwrap();
+        (0..13).filter(|_| !peer.wait_ms(1_000).is_empty()).count()
+    };
+    // After 1, 3 and 7 seconds; after 1, 2, 3, 4, 5, 7 and 11. The first is one of them.
+    assert_eq!((times(0), times(4)), (4, 8));
+}
+
+#[test]
+fn after_a_syn_that_went_twice_the_first_timeout_is_three_seconds() {
+    // RFC 6298, section 5.7. The window is of one segment if it went more often (RFC 5681, section 3.1; RFC 6928, section 2).
+    for (delay, rto, window) in
+        [(500, 1_500_000, 10_000), (1_500, 3_000_000, 10_000), (2_500, 3_000_000, 1_000)]
+    {
+        let mut peer = Peer::listening(&ListenerConfig::default());
+        let id = peer.stack.connect(peer.now, TUPLE, &Settings::default()).unwrap();
         peer.wait_ms(delay);
         peer.put(SYN | ACK, 0, 1, &[], mss(1000));
         let info = peer.stack.info(id).unwrap();
-        assert_eq!((info.rto, info.congestion_window == 1_000), (rto, delay > 1_000), "{delay}");
+        assert_eq!((info.rto, info.congestion_window), (rto, window), "{delay}");
     }
+}
+
+/// An MSS, and a timestamp that answers `echo`.
+fn stamped(value: u32, echo: u32) -> Options {
+    Options { timestamps: Some(Timestamps { value, echo }), ..mss(1000) }
+}
+
+#[test]
+fn timestamps_tell_which_syn_was_answered() {
+    // RFC 7323, section 4.1: 50 ms after the second one, and a millisecond for the clock.
+    let mut peer = Peer::listening(&ListenerConfig::default());
+    let id = peer.stack.connect(peer.now, TUPLE, &Settings::default()).unwrap();
+    let syns = peer.wait_ms(1_010);
+    let echo = syns.last().unwrap().options.timestamps.unwrap().value;
+    peer.now = peer.now.plus_millis(40);
+    peer.put(SYN | ACK, 0, 1, &[], stamped(7, echo));
+    let info = peer.stack.info(id).unwrap();
+    assert_eq!((syns.len(), info.rtt / 2_000), (2, 25), "{info:?}");
+    // And what claims to answer something before the first one is not believed.
+    let mut peer = Peer::listening(&ListenerConfig::default());
+    let id = peer.stack.connect(peer.now, TUPLE, &Settings::default()).unwrap();
+    peer.wait_ms(1_050);
+    peer.put(SYN | ACK, 0, 1, &[], stamped(7, echo.wrapping_sub(10_000)));
+    assert_eq!(peer.stack.info(id).unwrap().rto, 3_000_000);
+}
+
+#[test]
+fn an_answer_that_was_asked_for_again_measures_from_then_on() {
+    let mut peer = Peer::listening(&ListenerConfig::default());
+    peer.put(SYN, 0, 0, &[], stamped(1, 0));
+    peer.one();
+    peer.now = peer.now.plus_millis(900);
+    peer.put(SYN, 0, 0, &[], stamped(901, 0));
+    let again = peer.one();
+    // The timer begins anew: nothing more after the second that the first answer would have had.
+    assert_eq!(peer.wait_ms(950), []);
+    peer.put(ACK, 1, 1, &[], stamped(1_000, again.options.timestamps.unwrap().value));
+    let id = peer.stack.accept(peer.listener).unwrap();
+    let info = peer.stack.info(id).unwrap();
+    assert!((950_000..953_000).contains(&info.rtt), "{info:?}");
+    assert_eq!(info.congestion_window, 9_880, "ten segments");
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl World {
     pub(super) fn new(scenario: Scenario) -> Self {
         let start = SequenceNumber(0_u32.wrapping_sub(100_000)); // wraps soon
         let mut recovery = Recovery::new(&scenario.settings, Time(0));
-        recovery.handshake(Some((scenario.link.delay_nanos * 2 / 1_000) as u32), false, Time(0));
+        recovery.handshake(Some((scenario.link.delay_nanos * 2 / 1_000) as u32), 0, Time(0));
         Self {
             scenario,
             recovery,
