@@ -100,6 +100,14 @@ pub struct Piece<'a, B> {
 }
 
 impl<'a, B: Buf> Piece<'a, B> {
+    /// The octets of `buf` from `start` on, for who shows octets of its own as a stack shows what it received.
+    #[must_use]
+    pub fn of(buf: &'a B, start: usize) -> Self {
+        let available = u32::try_from(buf.octets().len()).unwrap_or(u32::MAX);
+        let start = u32::try_from(start).unwrap_or(u32::MAX).min(available);
+        Self { buf, start, length: available - start }
+    }
+
     /// The octets.
     #[must_use]
     #[inline]

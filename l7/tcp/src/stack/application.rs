@@ -97,6 +97,13 @@ impl<B: Buf> Stack<B> {
         })
     }
 
+    /// True if the other side has closed: nothing follows what is unread.
+    #[must_use]
+    #[inline]
+    pub fn is_ending(&self, id: ConnectionId) -> bool {
+        self.connections.named(id).is_some_and(|connection| connection.bits.has(Bits::FIN_RECEIVED))
+    }
+
     /// Lets go of the first `octets` octets that were read.
     #[inline]
     pub fn consume(&mut self, id: ConnectionId, octets: usize) {
