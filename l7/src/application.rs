@@ -18,6 +18,11 @@ impl Work {
         self.0 = self.0.saturating_sub(1);
         is_left
     }
+
+    /// Takes so many units, as far as they are left, for something that is begun if any is.
+    pub const fn spend(&mut self, units: u32) {
+        self.0 = self.0.saturating_sub(units);
+    }
 }
 
 /// An application of a [`Stack`]: told what happens there, it answers by calls to the stack. Sans-IO as the stack is.

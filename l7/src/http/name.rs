@@ -58,6 +58,9 @@ names! {
     Upgrade "Upgrade" Hop
     Via "Via" HeadOnly
     WwwAuthenticate "WWW-Authenticate" HeadOnly
+    XClientCertNames "X-Client-Cert-Names" HeadOnly
+    XClientCertSha256 "X-Client-Cert-Sha256" HeadOnly
+    XClientCertSubject "X-Client-Cert-Subject" HeadOnly
     XForwardedFor "X-Forwarded-For" HeadOnly
     XForwardedHost "X-Forwarded-Host" HeadOnly
     XForwardedPort "X-Forwarded-Port" HeadOnly

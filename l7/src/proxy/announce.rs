@@ -33,7 +33,7 @@ impl<O: Memory> Proxy<O> {
                     client.announced = Some(Box::new(addresses));
                 }
                 net.consume(client.id, length);
-                client.state = State::Reading { has_begun: true };
+                client.state = State::first(&client.served.site);
             }
             // Whoever it is does not speak as agreed, and would not understand an answer.
             Ok(None) | Err(_) => client.state = State::Broken,

@@ -60,6 +60,8 @@ pub(super) struct Client<O> {
 pub(super) enum State<O> {
     /// It is to begin with a header of the PROXY protocol.
     Announcing,
+    /// It is to speak TLS from now on.
+    Securing,
     /// A request is coming, or the next one is awaited.
     Reading {
         /// Some octets of it have come.
@@ -75,6 +77,13 @@ pub(super) enum State<O> {
     Broken,
 }
 
+impl<O> State<O> {
+    /// Once nothing more comes before what a client has to say.
+    pub(super) const fn first(site: &Site) -> Self {
+        if site.tls.is_some() { Self::Securing } else { Self::Reading { has_begun: true } }
+    }
+}
+
 impl<O: Memory> Client<O> {
     pub(super) fn new(id: ConnectionId, served: &Rc<Served>, now: Time) -> Self {
         let is_announced = served.site.announced_by.is_some();
@@ -82,7 +91,7 @@ impl<O: Memory> Client<O> {
             id,
             served: Rc::clone(served),
             end: HeadEnd::of_request(),
-            state: if is_announced { State::Announcing } else { State::Reading { has_begun: true } },
+            state: if is_announced { State::Announcing } else { State::first(&served.site) },
             outbox: Outbox::default(),
             until: now + served.site.head_time,
             announced: None,
@@ -135,6 +144,13 @@ impl<O: Memory> Proxy<O> {
                         return next;
                     }
                 }
+                State::Securing => {
+                    let site = &client.served.site;
+                    let window = site.limits.window();
+                    let is_secure =
+                        site.tls.as_ref().is_some_and(|tls| net.secure_client(client.id, tls, window));
+                    client.state = if is_secure { State::Reading { has_begun: true } } else { State::Broken };
+                }
                 State::Reading { .. } => match self.read_request(net, now, client, work) {
                     Read::Decided => {}
                     Read::Tired => return Next::Again,
@@ -183,7 +199,11 @@ impl<O: Memory> Proxy<O> {
             }
             State::Reading { .. } => linger(net, now, client),
             State::Exchanging(_) => self.exchange_expired(net, now, client),
-            State::Announcing | State::Answering { .. } | State::Lingering | State::Broken => {
+            State::Announcing
+            | State::Securing
+            | State::Answering { .. }
+            | State::Lingering
+            | State::Broken => {
                 client.state = State::Broken;
             }
         }

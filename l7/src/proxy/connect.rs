@@ -8,7 +8,7 @@ use evenkeel_tcp::{ConnectionId, Time};
 use super::client::Client;
 use super::exchange::{Phase, of};
 use super::places::{Place, Upstream};
-use super::pool::Taken;
+use super::pool::{Kind, Taken};
 use super::words::Words;
 use super::{Memory, Net, Next, Proxy};
 use crate::balance::{Ended, Question};
@@ -45,7 +45,9 @@ impl<O: Memory> Proxy<O> {
             self.unreachable(now, client);
             return None;
         };
-        match self.pools.take(slot, id, cluster.connections, cluster.queue) {
+        let tls = cluster.tls.as_ref();
+        let kind = Kind::of(tls);
+        match self.pools.take(slot, kind, id, cluster.connections, cluster.queue) {
             Taken::Idle(upstream) => {
                 self.deadlines.cancel(upstream.index());
                 if let Some(upstream) = self.places.upstream_mut(upstream) {
@@ -61,7 +63,8 @@ impl<O: Memory> Proxy<O> {
                 Ok(upstream) => {
                     self.pools.opened(slot);
                     self.loads.began(slot);
-                    self.places.put(upstream, Place::Upstream(Box::new(Upstream::new(upstream, slot, id))));
+                    let place = Place::Upstream(Box::new(Upstream::new(upstream, slot, tls, id)));
+                    self.places.put(upstream, place);
                     exchange.phase = Phase::Connecting(upstream);
                     client.until = now + exchange.timeouts.connect;
                     Some(Next::Wait(client.until))
@@ -71,6 +74,11 @@ impl<O: Memory> Proxy<O> {
                     None
                 }
             },
+            Taken::MayReplace(other) => {
+                exchange.phase = Phase::Wanting;
+                self.discard(net, other);
+                None
+            }
             Taken::Queued => {
                 let is_new = !matches!(exchange.phase, Phase::Queued(_));
                 exchange.phase = Phase::Queued(slot);
@@ -85,9 +93,15 @@ impl<O: Memory> Proxy<O> {
     }
 
     /// A connection to a backend has been made.
-    pub(super) fn connected(&mut self, id: ConnectionId) {
-        if let Some(upstream) = self.places.upstream_mut(id) {
-            upstream.is_connected = true;
+    pub(super) fn connected<N: Net<Octets = O>>(&mut self, net: &mut N, id: ConnectionId) {
+        let Some(upstream) = self.places.upstream_mut(id) else { return };
+        match upstream.tls.as_ref().filter(|_| !upstream.is_securing) {
+            Some(tls) => {
+                upstream.is_securing = true;
+                // Where TLS is wanted and none is to be had, nothing is said.
+                upstream.is_closed = !net.secure_backend(id, tls);
+            }
+            None => upstream.is_connected = true,
         }
     }
 
@@ -102,14 +116,14 @@ impl<O: Memory> Proxy<O> {
         rest_time: Duration,
     ) {
         let Some(upstream) = self.places.upstream_mut(id) else { return };
-        let slot = upstream.backend;
+        let (slot, kind) = (upstream.backend, Kind::of(upstream.tls.as_ref()));
         self.loads.ended(slot, now, how);
         // What comes without having been asked for belongs to nobody.
         let may_rest = is_good && !upstream.is_closed && !net.is_at_end(id) && net.readable(id) == 0;
         let next = if may_rest {
             upstream.client = None;
             self.deadlines.set(id.index(), now + rest_time);
-            self.pools.rests(slot, id)
+            self.pools.rests(slot, kind, id)
         } else {
             drop(self.places.take_upstream(id));
             net.abort(id);

@@ -46,7 +46,7 @@ pub(super) struct Kept {
 pub(super) fn decide(
     site: &Site,
     octets: &[u8],
-    origin: Origin,
+    origin: Origin<'_>,
     desk: &mut Desk,
 ) -> Result<Decided, Refusal> {
     let mut scratch = Scratch::new();
@@ -99,7 +99,7 @@ struct Found<'f> {
     forward: &'f Forward,
     route: usize,
     facts: Facts<'f>,
-    origin: Origin,
+    origin: Origin<'f>,
 }
 
 fn plan(request: &Request<'_, '_>, found: &Found<'_>, random: &mut Random) -> Plan {

@@ -1,12 +1,12 @@
 //! The head that a backend gets: what the client said, as far as it is for the backend, and what the proxy says of the client.
 //!
-//! Invariant: what an untrusted client says of where it comes from reaches no backend.
+//! Invariant: what an untrusted client says of where it comes from reaches no backend, and what any client says of whom it has proved to be.
 
 use evenkeel_datapath::hash::Random;
 
-use super::Site;
 use super::origin::Origin;
 use super::site::Forward;
+use super::{Identity, Site};
 use crate::http::{Field, HeadWriter, Name, Request};
 
 /// Octets of an identifier of a request that is kept, at most.
@@ -36,7 +36,7 @@ pub(super) struct Told<'c> {
     pub(super) site: &'c Site,
     pub(super) forward: &'c Forward,
     pub(super) path: &'c str,
-    pub(super) origin: Origin,
+    pub(super) origin: Origin<'c>,
     pub(super) is_trusted: bool,
     pub(super) id: RequestId<'c>,
 }
@@ -54,11 +54,18 @@ impl Told<'_> {
             (None, None) => head.field(Name::Host, &site.default_host),
         };
         for field in request.fields.end_to_end() {
+            // Nobody else says whom a client has proved to be, believed or not.
+            if Identity::is_claimed_by(field) {
+                continue;
+            }
             if !is_about_origin(field) || self.is_trusted && !self.is_written(field.name) {
                 forward.request.forward(&mut head, field);
             }
         }
         self.tell(&mut head, request);
+        if let Some(identity) = self.origin.identity {
+            identity.write(&mut head);
+        }
         forward.request.write(&mut head);
         if request.expects_continue {
             head.field(Name::Expect, "100-continue");

@@ -26,11 +26,13 @@ mod places;
 mod pool;
 mod request;
 mod response;
+mod secure;
 pub mod site;
 mod words;
 
 pub use client::Served;
 pub use net::{Memory, Net, OnStack};
+pub use secure::{Identity, Security, TlsCounts, TlsProxy, UpstreamTls};
 pub use site::Site;
 
 use std::collections::VecDeque;
@@ -112,7 +114,7 @@ impl<O: Memory> Proxy<O> {
             return;
         };
         if let Event::Connected(id) = event {
-            self.connected(id);
+            self.connected(net, id);
         }
         let is_over = matches!(event, Event::Closed(..));
         match self.places.client_of(id) {

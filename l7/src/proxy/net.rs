@@ -2,10 +2,15 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use evenkeel_tcp::{
     Buf, ConnectError, ConnectionId, Endpoint, HeapBuf, Piece, SendError, Settings, Stack, Time, Tuple,
 };
+
+use rustls::ServerConfig;
+
+use super::secure::{Security, UpstreamTls};
 
 /// Memory that octets lie in, wherever they came from.
 pub trait Memory: Buf {
@@ -31,6 +36,9 @@ pub trait Net {
 
     /// Lets go of the first of them.
     fn consume(&mut self, id: ConnectionId, octets: usize);
+
+    /// True if the other side has closed: nothing follows what is unread.
+    fn is_ending(&self, id: ConnectionId) -> bool;
 
     /// True if the other side has closed and everything that it sent was consumed.
     fn is_at_end(&self, id: ConnectionId) -> bool;
@@ -61,6 +69,25 @@ pub trait Net {
 
     /// This end of it.
     fn local(&self, id: ConnectionId) -> Option<SocketAddr>;
+
+    /// Has a client speak TLS from now on, whose heads have so many octets at most. False if this net has none to speak.
+    fn secure_client(&mut self, id: ConnectionId, by: &Arc<ServerConfig>, window: usize) -> bool {
+        let _ = (id, by, window);
+        false
+    }
+
+    /// Has a connection to a backend speak TLS from now on: [`Event::Connected`](evenkeel_tcp::Event) is told once more when that is agreed
+    /// on. False if this net has none to speak.
+    fn secure_backend(&mut self, id: ConnectionId, by: &Arc<UpstreamTls>) -> bool {
+        let _ = (id, by);
+        false
+    }
+
+    /// What is known of the other end by TLS; nothing if the connection is plain.
+    fn security(&self, id: ConnectionId) -> Option<&Security> {
+        let _ = id;
+        None
+    }
 }
 
 /// A copy: the buffer has no place for a range. For tests, and wherever nothing is gained by sharing.
@@ -97,6 +124,10 @@ impl<B: Memory, L: FnMut(SocketAddr) -> Option<Endpoint>> Net for OnStack<'_, B,
 
     fn consume(&mut self, id: ConnectionId, octets: usize) {
         self.stack.consume(id, octets);
+    }
+
+    fn is_ending(&self, id: ConnectionId) -> bool {
+        self.stack.is_ending(id)
     }
 
     fn is_at_end(&self, id: ConnectionId) -> bool {

@@ -2,26 +2,31 @@
 
 use std::net::SocketAddr;
 
-use super::Net;
 use super::client::Client;
 use super::site::Scheme;
+use super::{Identity, Net};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
+pub(super) struct Origin<'n> {
     /// The client: who connected, or for whom that was done.
     pub(super) client: Option<SocketAddr>,
     /// What the client connected to.
     pub(super) local: Option<SocketAddr>,
     pub(super) scheme: Scheme,
+    /// Who the client has proved to be.
+    pub(super) identity: Option<&'n Identity>,
 }
 
-impl Origin {
-    pub(super) fn of<N: Net>(net: &N, client: &Client<N::Octets>) -> Self {
+impl<'n> Origin<'n> {
+    pub(super) fn of<N: Net>(net: &'n N, client: &Client<N::Octets>) -> Self {
         let (source, destination) = match &client.announced {
             Some(addresses) => (Some(addresses.source), Some(addresses.destination)),
             None => (net.remote(client.id), net.local(client.id)),
         };
-        Self { client: source, local: destination, scheme: Scheme::Http }
+        let security = net.security(client.id);
+        let scheme = if security.is_some() { Scheme::Https } else { Scheme::Http };
+        let identity = security.and_then(|security| security.identity.as_deref());
+        Self { client: source, local: destination, scheme, identity }
     }
 }

@@ -1,7 +1,10 @@
 //! What each connection is to the proxy, by its index.
 
+use std::sync::Arc;
+
 use evenkeel_tcp::ConnectionId;
 
+use super::UpstreamTls;
 use super::client::Client;
 use super::outbox::Outbox;
 use crate::http::HeadEnd;
@@ -19,8 +22,12 @@ pub(super) struct Upstream<O> {
     pub(super) id: ConnectionId,
     /// The slot of the backend.
     pub(super) backend: u16,
+    /// What is spoken over it.
+    pub(super) tls: Option<Arc<UpstreamTls>>,
     /// Whose request it serves; nobody's while it lies in the pool.
     pub(super) client: Option<ConnectionId>,
+    /// TLS has begun.
+    pub(super) is_securing: bool,
     pub(super) is_connected: bool,
     /// It is over, though what had come may still be read.
     pub(super) is_closed: bool,
@@ -32,11 +39,18 @@ pub(super) struct Upstream<O> {
 }
 
 impl<O> Upstream<O> {
-    pub(super) fn new(id: ConnectionId, backend: u16, client: ConnectionId) -> Self {
+    pub(super) fn new(
+        id: ConnectionId,
+        backend: u16,
+        tls: Option<&Arc<UpstreamTls>>,
+        client: ConnectionId,
+    ) -> Self {
         Self {
             id,
             backend,
+            tls: tls.cloned(),
             client: Some(client),
+            is_securing: false,
             is_connected: false,
             is_closed: false,
             is_reused: false,

@@ -1,18 +1,32 @@
 //! Connections to backends that lie ready, and who waits for one.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use evenkeel_tcp::ConnectionId;
+
+use super::UpstreamTls;
 
 /// Those to one backend.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     /// At rest; the one that was used last is used first, so that those that are not needed grow old and are closed.
-    idle: Vec<ConnectionId>,
+    idle: Vec<(Kind, ConnectionId)>,
     /// All that there are, at rest or not.
     open: u32,
     /// Clients that wait for one.
     queue: VecDeque<ConnectionId>,
+}
+
+/// What sort of connections a cluster has: a connection to a backend serves only requests of clusters that would have made it just so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Kind(usize);
+
+impl Kind {
+    /// By their TLS, which whoever has such a connection holds: the address of it stands for it.
+    pub(super) fn of(tls: Option<&Arc<UpstreamTls>>) -> Self {
+        Self(tls.map_or(0, |tls| Arc::as_ptr(tls).addr()))
+    }
 }
 
 /// How a client comes to a connection.
@@ -22,6 +36,8 @@ pub(super) enum Taken {
     Idle(ConnectionId),
     /// Another one may be opened.
     MayOpen,
+    /// Another one may be opened once this one is closed, which is at rest and of another kind.
+    MayReplace(ConnectionId),
     /// The client waits for one.
     Queued,
     /// There are too many, and too many wait.
@@ -43,14 +59,24 @@ impl Pools {
         self.0.get_mut(usize::from(slot))
     }
 
-    /// A connection to a backend that may have `most`, for a client that may wait behind `queue` others.
-    pub(super) fn take(&mut self, slot: u16, client: ConnectionId, most: u32, queue: usize) -> Taken {
+    /// A connection of this kind to a backend that may have `most`, for a client that may wait behind `queue` others.
+    pub(super) fn take(
+        &mut self,
+        slot: u16,
+        kind: Kind,
+        client: ConnectionId,
+        most: u32,
+        queue: usize,
+    ) -> Taken {
         let Some(pool) = self.of(slot) else { return Taken::Refused };
-        if let Some(idle) = pool.idle.pop() {
-            return Taken::Idle(idle);
+        if let Some(last) = pool.idle.iter().rposition(|(other, _)| *other == kind) {
+            return Taken::Idle(pool.idle.remove(last).1);
         }
         if pool.open < most {
             return Taken::MayOpen;
+        }
+        if let Some((_, other)) = pool.idle.first() {
+            return Taken::MayReplace(*other);
         }
         if pool.queue.len() >= queue {
             return Taken::Refused;
@@ -69,15 +95,15 @@ impl Pools {
     /// A connection is no more. Tells who may open another one.
     pub(super) fn closed(&mut self, slot: u16, id: ConnectionId) -> Option<ConnectionId> {
         let pool = self.of(slot)?;
-        pool.idle.retain(|idle| *idle != id);
+        pool.idle.retain(|(_, idle)| *idle != id);
         pool.open = pool.open.saturating_sub(1);
         pool.queue.pop_front()
     }
 
     /// A connection is at rest. Tells who may take it.
-    pub(super) fn rests(&mut self, slot: u16, id: ConnectionId) -> Option<ConnectionId> {
+    pub(super) fn rests(&mut self, slot: u16, kind: Kind, id: ConnectionId) -> Option<ConnectionId> {
         let pool = self.of(slot)?;
-        pool.idle.push(id);
+        pool.idle.push((kind, id));
         pool.queue.pop_front()
     }
 

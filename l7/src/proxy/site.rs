@@ -10,7 +10,10 @@ mod prefixes;
 mod rewrite;
 mod sticky;
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ServerConfig;
 
 use crate::http::{Limits, PathRules};
 use crate::route::Routes;
@@ -26,6 +29,8 @@ pub use sticky::{Seal, Sticky};
 /// A service.
 #[derive(Debug)]
 pub struct Site {
+    /// How clients are spoken TLS with; `None`: they speak plain HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
     /// Which requests take which route.
     pub routes: Routes,
     /// By the index of a route: what becomes of its requests.
@@ -77,6 +82,7 @@ impl Site {
     #[must_use]
     pub fn new(routes: Routes, actions: Vec<Action>, clusters: Vec<Cluster>) -> Self {
         Self {
+            tls: None,
             routes,
             actions,
             clusters,

@@ -9,7 +9,7 @@ use evenkeel_datapath::maglev::{self, Maglev};
 use evenkeel_l7::Work;
 use evenkeel_l7::balance::{Candidate, Group, Policy};
 use evenkeel_l7::proxy::site::{Action, Backend, Cluster, Edits, Forward};
-use evenkeel_l7::proxy::{OnStack, Proxy, Served, Site};
+use evenkeel_l7::proxy::{OnStack, Served, Site, TlsProxy};
 use evenkeel_l7::route::{Path, Route, Routes};
 use evenkeel_tcp::{Endpoint, Event, HeapBuf, ListenerConfig, ListenerId, Settings, Stack, Time};
 
@@ -21,7 +21,7 @@ const OWN: [u8; 4] = [10, 0, 0, 1];
 
 /// See the module.
 pub(crate) struct Balancer {
-    proxy: Proxy<HeapBuf>,
+    pub(crate) proxy: TlsProxy<HeapBuf>,
     served: Rc<Served>,
     listener: Option<ListenerId>,
     next_port: u16,
@@ -80,7 +80,7 @@ impl Balancer {
     pub(crate) fn new(site: Site) -> Self {
         let slots = site.clusters.iter().map(|cluster| cluster.backends.len()).sum();
         Self {
-            proxy: Proxy::new(4096, slots, 1, Time(0)),
+            proxy: TlsProxy::new(4096, slots, 1, Time(0)),
             served: Served::new(Arc::new(site)),
             listener: None,
             next_port: 20_000,
@@ -92,7 +92,7 @@ impl Balancer {
         &'s mut self,
         stack: &'s mut Stack<HeapBuf>,
         call: impl FnOnce(
-            &mut Proxy<HeapBuf>,
+            &mut TlsProxy<HeapBuf>,
             &mut OnStack<'_, HeapBuf, &mut dyn FnMut(SocketAddr) -> Option<Endpoint>>,
         ),
     ) {

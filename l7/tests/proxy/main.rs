@@ -3,11 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "../tls/authority.rs"]
+#[allow(dead_code, reason = "shared: another test revokes")]
+mod authority;
 mod front;
 #[path = "../../tcp/tests/hosts/mod.rs"]
 mod hosts;
+mod line;
 #[path = "../../tcp/tests/network/mod.rs"]
 mod network;
+mod secure;
 mod world;
 
 use std::time::Duration;
@@ -19,23 +24,27 @@ use hosts::Host;
 use network::{Model, Network};
 use world::{Visit, World, body};
 
-const SECOND: u64 = 1_000_000_000;
-const BACKENDS: [&str; 2] = ["10.0.1.1:8080", "10.0.1.2:8080"];
+pub(crate) const SECOND: u64 = 1_000_000_000;
+pub(crate) const BACKENDS: [&str; 2] = ["10.0.1.1:8080", "10.0.1.2:8080"];
 
-type Everything = Network<Host<World>, Host<Balancer>>;
+pub(crate) type Everything = Network<Host<World>, Host<Balancer>>;
 
-fn quick() -> Model {
+pub(crate) fn quick() -> Model {
     Model::delay(Duration::from_micros(100))
 }
 
-fn lossy() -> Model {
+pub(crate) fn lossy() -> Model {
     Model::delay(Duration::from_millis(5)).with_rate(100_000_000, 200).spoiled()
 }
 
 /// Lets clients visit until each has what it waits for, or its connection has ended.
 fn visit(model: Model, seed: u64, balancer: Balancer, listening: &[&str], visits: Vec<Visit>) -> Everything {
+    run(model, seed, balancer, World::new(listening, visits))
+}
+
+pub(crate) fn run(model: Model, seed: u64, balancer: Balancer, world: World) -> Everything {
     let now = Time(SECOND);
-    let world = Host::new(&Config::default(), seed, now, World::new(listening, visits));
+    let world = Host::new(&Config::default(), seed, now, world);
     let balancer = Host::new(&Config::default(), seed + 1, now, balancer);
     let mut network = Network::new(world, balancer, model, seed);
     network.skip_to(now.0);
@@ -49,12 +58,12 @@ fn simply(visits: Vec<Visit>) -> Everything {
 }
 
 /// The statuses that a visit brought.
-fn statuses(network: &Everything, index: usize) -> Vec<u16> {
+pub(crate) fn statuses(network: &Everything, index: usize) -> Vec<u16> {
     let outcome = network.left.application.outcomes[index].as_ref().unwrap();
     outcome.got.iter().map(|got| got.status).collect()
 }
 
-fn body_of(network: &Everything, index: usize, number: usize) -> &[u8] {
+pub(crate) fn body_of(network: &Everything, index: usize, number: usize) -> &[u8] {
     &network.left.application.outcomes[index].as_ref().unwrap().got[number].body
 }
 

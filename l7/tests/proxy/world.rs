@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use evenkeel_l7::http::{ChunkWriter, Content, Framing, HeadEnd, Limits, Method, Request, Response, Scratch};
 use evenkeel_tcp::{
     ConnectionId, Endpoint, Event, HeapBuf, ListenerConfig, ListenerId, Settings, Stack, Time, Tuple,
 };
+use rustls::ServerConfig;
 
 use crate::front::VIP;
 use crate::hosts::Application;
+use crate::line::{Line, Secrecy};
 
 /// What one client sends over its connection, piece by piece: each when the one before was answered, or at its time.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,10 @@ pub(crate) struct Visit {
     pub(crate) is_head: bool,
     /// It vanishes once all is sent.
     pub(crate) vanishes: bool,
+    /// How it speaks TLS, if it does.
+    pub(crate) secrecy: Option<Secrecy>,
+    /// It begins when this one is over.
+    pub(crate) after: Option<usize>,
 }
 
 impl Visit {
@@ -52,6 +59,12 @@ pub(crate) struct Outcome {
     pub(crate) rest: Vec<u8>,
     /// The balancer has closed, or the connection is over.
     pub(crate) has_ended: bool,
+    /// Why it spoke TLS no longer.
+    pub(crate) failure: Option<rustls::Error>,
+    /// A former session was taken up.
+    pub(crate) is_resumed: bool,
+    /// The certificate that the balancer has shown.
+    pub(crate) shown: Option<Vec<u8>>,
 }
 
 struct Open {
@@ -60,12 +73,13 @@ struct Open {
     unsent: Vec<u8>,
     arrived: Vec<u8>,
     outcome: Outcome,
+    line: Line,
     index: usize,
 }
 
 /// What a backend has of one connection.
-#[derive(Default)]
 struct Serving {
+    line: Line,
     arrived: Vec<u8>,
     unsent: Vec<u8>,
     closes: bool,
@@ -84,6 +98,10 @@ pub(crate) struct World {
     pub(crate) heads: Vec<(usize, String)>,
     /// Connections that backends accepted.
     pub(crate) accepted: usize,
+    /// How backends speak TLS, if they do.
+    tls: Option<Arc<ServerConfig>>,
+    /// Handshakes of backends that took up a former session.
+    pub(crate) resumed: usize,
     at: BTreeMap<ConnectionId, usize>,
 }
 
@@ -103,17 +121,23 @@ impl World {
             listeners: BTreeMap::new(),
             heads: Vec::new(),
             accepted: 0,
+            tls: None,
+            resumed: 0,
             at: BTreeMap::new(),
         }
+    }
+
+    pub(crate) fn with_tls(self, tls: Option<Arc<ServerConfig>>) -> Self {
+        Self { tls, ..self }
     }
 
     pub(crate) fn is_done(&self) -> bool {
         self.outcomes.iter().all(Option::is_some)
     }
 
-    fn client_reads(&mut self, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
+    fn client_reads(&mut self, now: Time, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
         let Some(open) = self.open.get_mut(&id) else { return };
-        take(stack, id, &mut open.arrived);
+        open.outcome.has_ended |= open.line.read(stack, id, &mut open.arrived);
         open.outcome.has_ended |= stack.is_at_end(id);
         while let Some((got, length)) = response(&open.arrived, open.visit.is_head, open.outcome.has_ended) {
             open.arrived.drain(..length);
@@ -125,21 +149,58 @@ impl World {
         }
         open.write(stack, id);
         if open.outcome.has_ended || open.is_satisfied() {
-            self.finish(stack, id);
+            self.finish(now, stack, id);
         }
     }
 
-    fn finish(&mut self, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
+    /// Begins a visit.
+    fn visit(&mut self, now: Time, stack: &mut Stack<HeapBuf>, index: usize) {
+        let visit = self.visits[index].clone();
+        let remote = Endpoint::from(VIP.parse::<SocketAddr>().unwrap());
+        let local = Endpoint::v4([198, 51, 100, 7], 40_000 + index as u16);
+        let id = stack.connect(now, Tuple { local, remote }, &Settings::default()).unwrap();
+        let mut open = Open {
+            line: Line::client(visit.secrecy.as_ref()),
+            visit,
+            sent: 0,
+            unsent: Vec::new(),
+            arrived: Vec::new(),
+            outcome: Outcome::default(),
+            index,
+        };
+        open.send_next();
+        self.open.insert(id, open);
+    }
+
+    fn finish(&mut self, now: Time, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
         if let Some(mut open) = self.open.remove(&id) {
             open.outcome.rest = open.arrived;
+            open.outcome.is_resumed = open.line.is_resumed();
+            open.outcome.shown = open.line.peer();
+            open.outcome.failure = open.line.failure.clone();
             self.outcomes[open.index] = Some(open.outcome);
+            if stack.state(id).is_some() && open.line.failure.is_none() {
+                open.line.close(stack, id);
+            }
+            let after = (0..self.visits.len()).filter(|next| self.visits[*next].after == Some(open.index));
+            for next in after.collect::<Vec<_>>() {
+                self.visit(now, stack, next);
+            }
         }
         stack.release(id);
     }
 
     fn backend_reads(&mut self, now: Time, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
         let Some(serving) = self.serving.get_mut(&id) else { return };
-        take(stack, id, &mut serving.arrived);
+        let was_resumed = serving.line.is_resumed();
+        let is_at_end = serving.line.read(stack, id, &mut serving.arrived);
+        self.resumed += usize::from(!was_resumed && serving.line.is_resumed());
+        // A handshake or an alert, to somebody who understands no TLS.
+        if matches!(serving.arrived.first(), Some(21 | 22)) {
+            serving.arrived.clear();
+            serving.unsent.extend(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+            serving.closes = true;
+        }
         while let Some((head, content, length)) = request(&serving.arrived) {
             serving.arrived.drain(..length);
             let target = head.split(' ').nth(1).unwrap().to_owned();
@@ -152,29 +213,8 @@ impl World {
             }
         }
         serving.write(stack, id);
-        if stack.is_at_end(id) {
-            stack.close(id);
-        }
-    }
-}
-
-fn take(stack: &mut Stack<HeapBuf>, id: ConnectionId, into: &mut Vec<u8>) {
-    let count = stack.readable(id);
-    for slice in stack.read(id) {
-        into.extend_from_slice(slice);
-    }
-    stack.consume(id, count);
-}
-
-/// Sends what there is room for.
-fn write(stack: &mut Stack<HeapBuf>, id: ConnectionId, unsent: &mut Vec<u8>) {
-    while !unsent.is_empty() {
-        let piece = unsent[..unsent.len().min(8_000)].to_vec();
-        let length = piece.len();
-        match stack.send(id, HeapBuf::from(piece)) {
-            Ok(()) => drop(unsent.drain(..length)),
-            Err((evenkeel_tcp::SendError::Full, _)) => return,
-            Err((evenkeel_tcp::SendError::Closed, _)) => return unsent.clear(),
+        if is_at_end || stack.is_at_end(id) {
+            serving.line.close(stack, id);
         }
     }
 }
@@ -188,9 +228,10 @@ impl Open {
     }
 
     fn write(&mut self, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
-        write(stack, id, &mut self.unsent);
-        if self.unsent.is_empty() && self.sent == self.visit.pieces.len() && self.visit.closes {
-            stack.close(id);
+        self.line.write(stack, id, &mut self.unsent);
+        let is_sent = self.unsent.is_empty() && self.line.is_empty();
+        if is_sent && self.sent == self.visit.pieces.len() && self.visit.closes {
+            self.line.close(stack, id);
         }
     }
 
@@ -248,9 +289,9 @@ impl Serving {
     }
 
     fn write(&mut self, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
-        write(stack, id, &mut self.unsent);
-        if self.unsent.is_empty() && self.closes {
-            stack.close(id);
+        self.line.write(stack, id, &mut self.unsent);
+        if self.unsent.is_empty() && self.line.is_empty() && self.closes {
+            self.line.close(stack, id);
         }
     }
 }
@@ -300,20 +341,10 @@ impl Application for World {
             let listener = stack.listen((*backend).into(), &ListenerConfig::default()).unwrap();
             self.listeners.insert(listener, number);
         }
-        let remote = Endpoint::from(VIP.parse::<SocketAddr>().unwrap());
-        for (index, visit) in self.visits.iter().enumerate() {
-            let local = Endpoint::v4([198, 51, 100, 7], 40_000 + index as u16);
-            let id = stack.connect(now, Tuple { local, remote }, &Settings::default()).unwrap();
-            let mut open = Open {
-                visit: visit.clone(),
-                sent: 0,
-                unsent: Vec::new(),
-                arrived: Vec::new(),
-                outcome: Outcome::default(),
-                index,
-            };
-            open.send_next();
-            self.open.insert(id, open);
+        for index in 0..self.visits.len() {
+            if self.visits[index].after.is_none() {
+                self.visit(now, stack, index);
+            }
         }
     }
 
@@ -323,7 +354,9 @@ impl Application for World {
                 while let Some(id) = stack.accept(listener) {
                     self.accepted += 1;
                     self.at.insert(id, self.listeners[&listener]);
-                    self.serving.insert(id, Serving::default());
+                    let line = Line::server(self.tls.as_ref());
+                    let serving = Serving { line, arrived: Vec::new(), unsent: Vec::new(), closes: false };
+                    self.serving.insert(id, serving);
                     self.backend_reads(now, stack, id);
                 }
             }
@@ -332,19 +365,19 @@ impl Application for World {
                     open.write(stack, id);
                     if open.visit.vanishes {
                         stack.abort(id);
-                        self.finish(stack, id);
+                        self.finish(now, stack, id);
                     }
                 }
             }
             Event::Readable(id) | Event::Writable(id) => {
-                self.client_reads(stack, id);
+                self.client_reads(now, stack, id);
                 self.backend_reads(now, stack, id);
             }
             Event::Closed(id, _) => {
                 if let Some(open) = self.open.get_mut(&id) {
                     open.outcome.has_ended = true;
                 }
-                self.client_reads(stack, id);
+                self.client_reads(now, stack, id);
                 if self.serving.remove(&id).is_some() {
                     stack.release(id);
                 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[allow(dead_code, reason = "shared: another test has certificates that have expired")]
 mod authority;
 
 use std::sync::Arc;

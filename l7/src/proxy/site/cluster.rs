@@ -1,9 +1,11 @@
 //! Backends, and what is asked of them at once.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::Group;
+use crate::proxy::UpstreamTls;
 use crate::proxy_protocol::Version;
 
 /// Backends that answer alike.
@@ -11,6 +13,8 @@ use crate::proxy_protocol::Version;
 pub struct Cluster {
     /// What it is called: part of what sticky cookies are sealed with.
     pub name: String,
+    /// How backends are spoken TLS with; `None`: they speak plain HTTP.
+    pub tls: Option<Arc<UpstreamTls>>,
     /// Who gets a request.
     pub group: Group,
     /// By their slots, in the order of these; not to be changed.
@@ -47,6 +51,7 @@ impl Cluster {
         by_identity.sort_unstable();
         Self {
             name: name.to_owned(),
+            tls: None,
             group,
             backends,
             connections: 100,
