@@ -17,12 +17,12 @@ pub(crate) struct Planned {
 }
 
 /// What segments of a connection differ in.
-struct Lead {
-    sequence: SequenceNumber,
-    flags: Flags,
-    timestamps: Option<Timestamps>,
-    sack: Option<SackBlocks>,
-    has_payload: bool,
+pub(super) struct Lead {
+    pub(super) sequence: SequenceNumber,
+    pub(super) flags: Flags,
+    pub(super) timestamps: Option<Timestamps>,
+    pub(super) sack: Option<SackBlocks>,
+    pub(super) has_payload: bool,
 }
 
 /// Where headers are written.
@@ -37,6 +37,14 @@ impl<B: Buf> Connection<B> {
         shared: &mut Shared<B>,
         header: &mut Header,
     ) -> Option<Planned> {
+        if let Some(planned) = self.send_plain(now, shared, header) {
+            return Some(planned);
+        }
+        self.next_of_any(now, shared, header)
+    }
+
+    /// The same where there may be more to it than new data.
+    fn next_of_any(&mut self, now: Time, shared: &mut Shared<B>, header: &mut Header) -> Option<Planned> {
         if !self.state.is_synchronised() {
             return self.next_of_handshake(now, shared, header);
         }
@@ -78,7 +86,7 @@ impl<B: Buf> Connection<B> {
 
     /// Octets that have never gone.
     #[inline]
-    fn unsent(&self) -> u32 {
+    pub(super) fn unsent(&self) -> u32 {
         self.send.end().octets_after(self.send_next)
     }
 
@@ -215,7 +223,7 @@ impl<B: Buf> Connection<B> {
 
     /// Writes a header that acknowledges all that was received.
     #[inline(always)]
-    fn write(&mut self, lead: &Lead, shared: &mut Shared<B>, into: &mut Header) -> usize {
+    pub(super) fn write(&mut self, lead: &Lead, shared: &mut Shared<B>, into: &mut Header) -> usize {
         let window = self.advertise(lead.has_payload, shared);
         self.note_sent();
         let flags = if self.bits.has(Bits::MARKED) { lead.flags | Flags::ECE } else { lead.flags };

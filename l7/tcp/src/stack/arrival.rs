@@ -47,9 +47,9 @@ impl<B: Buf> Stack<B> {
         };
         // Compared where they lie: a tuple just put together would be read in other pieces than it was written in, and waited for.
         let is_it = |tuple: &Tuple| {
-            tuple.remote.addr == packet.remote
+            [tuple.remote.port, tuple.local.port] == ports
+                && tuple.remote.addr == packet.remote
                 && tuple.local.addr == packet.local
-                && [tuple.remote.port, tuple.local.port] == ports
         };
         let is_guessed =
             |connection: &Connection<B>| is_it(&connection.tuple) && !connection.bits.has(Bits::UNLISTED);
