@@ -1,7 +1,5 @@
 //! Initial sequence numbers (RFC 6528) and timestamp offsets (RFC 7323, section 5.4) that nobody outside can guess.
 
-use core::hash::Hasher as _;
-
 use siphasher::sip::SipHasher24;
 
 use crate::{SequenceNumber, Time, Tuple};
@@ -40,13 +38,11 @@ impl IsnSource {
     }
 
     fn hash(&self, tuple: &Tuple) -> u64 {
-        let mut hasher = self.hasher;
         if tuple.local.addr.is_v4() && tuple.remote.addr.is_v4() {
-            hasher.write(&octets_v4(tuple));
+            self.hasher.hash(&octets_v4(tuple))
         } else {
-            hasher.write(&octets(tuple));
+            self.hasher.hash(&octets(tuple))
         }
-        hasher.finish()
     }
 }
 

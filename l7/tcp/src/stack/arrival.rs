@@ -77,18 +77,20 @@ impl<B: Buf> Stack<B> {
 
     /// Whatever is not as expected.
     fn receive_any(&mut self, tuple: &Tuple, found: Option<Reference>, packet: B, ecn: u8) {
-        let Ok(segment) = Segment::read(packet.octets()) else {
+        // Looked at where it was read to: it is large.
+        let read = Segment::read(packet.octets());
+        let Ok(segment) = &read else {
             self.shared.counters.count(Counter::InErrs);
             return;
         };
         match found {
-            Some(Reference::Connection(index)) => self.arrive_at_connection(index, &segment, packet, ecn),
+            Some(Reference::Connection(index)) => self.arrive_at_connection(index, segment, packet, ecn),
             Some(Reference::TimeWait(place)) => {
-                if let Some(last) = self.arrive_in_time_wait(place, self.hasher.hash(tuple), &segment) {
-                    self.arrive_at_listener(tuple, &segment, packet, Some(last));
+                if let Some(last) = self.arrive_in_time_wait(place, self.hasher.hash(tuple), segment) {
+                    self.arrive_at_listener(tuple, segment, packet, Some(last));
                 }
             }
-            None => self.arrive_at_listener(tuple, &segment, packet, None),
+            None => self.arrive_at_listener(tuple, segment, packet, None),
         }
     }
 
