@@ -7,6 +7,9 @@ use evenkeel_tcp::{ConnectionId, HeapBuf, SendError, Stack};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerConfig, ServerConnection};
 
+/// Times that a client changes its keys without having anything else to say: rustls allows 32.
+const MOST_REFRESHES: u8 = 20;
+
 /// How a client speaks TLS.
 #[derive(Clone, Debug)]
 pub(crate) struct Secrecy {
@@ -16,6 +19,12 @@ pub(crate) struct Secrecy {
     pub(crate) piece: usize,
     /// It closes its connection without a word.
     pub(crate) cuts: bool,
+    /// What it says before anything else.
+    pub(crate) before: &'static str,
+    /// The octet of ciphertext that arrives as another one.
+    pub(crate) spoils: Option<usize>,
+    /// It changes its keys, and has the other side change its own, whenever something has come.
+    pub(crate) refreshes: bool,
 }
 
 /// See the module.
@@ -24,26 +33,49 @@ pub(crate) struct Line {
     out: Vec<u8>,
     piece: usize,
     cuts: bool,
+    does_refresh: bool,
+    /// Times that it may still do so before it has something to say again.
+    refreshes: u8,
+    /// Octets of ciphertext up to the one that is spoiled.
+    spoils: Option<usize>,
     /// What it did not like.
     pub(crate) failure: Option<rustls::Error>,
 }
 
 impl Line {
     pub(crate) fn plain() -> Self {
-        Self { tls: None, out: Vec::new(), piece: 8_000, cuts: false, failure: None }
+        Self {
+            tls: None,
+            out: Vec::new(),
+            piece: 8_000,
+            cuts: false,
+            does_refresh: false,
+            refreshes: 0,
+            spoils: None,
+            failure: None,
+        }
     }
 
     pub(crate) fn client(secrecy: Option<&Secrecy>) -> Self {
-        let Some(Secrecy { config, name, piece, cuts }) = secrecy else { return Self::plain() };
+        let Some(secrecy) = secrecy else { return Self::plain() };
+        let Secrecy { config, name, .. } = secrecy;
         let name = ServerName::try_from(*name).unwrap();
         let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
-        Self { tls: Some(Box::new(connection.into())), piece: *piece, cuts: *cuts, ..Self::plain() }
+        Self {
+            tls: Some(Box::new(connection.into())),
+            out: secrecy.before.as_bytes().to_vec(),
+            piece: secrecy.piece,
+            cuts: secrecy.cuts,
+            does_refresh: secrecy.refreshes,
+            spoils: secrecy.spoils,
+            ..Self::plain()
+        }
     }
 
-    pub(crate) fn server(config: Option<&Arc<ServerConfig>>) -> Self {
+    pub(crate) fn server(config: Option<&Arc<ServerConfig>>, cuts: bool) -> Self {
         let Some(config) = config else { return Self::plain() };
         let connection = ServerConnection::new(Arc::clone(config)).unwrap();
-        Self { tls: Some(Box::new(connection.into())), ..Self::plain() }
+        Self { tls: Some(Box::new(connection.into())), cuts, ..Self::plain() }
     }
 
     /// Takes what has come. True once nothing more will, as far as TLS says so.
@@ -67,6 +99,12 @@ impl Line {
             }
         }
         stack.consume(id, count);
+        if let Some(tls) =
+            self.tls.as_mut().filter(|tls| self.refreshes > 0 && count > 0 && !tls.is_handshaking())
+        {
+            tls.refresh_traffic_keys().unwrap();
+            self.refreshes -= 1;
+        }
         self.write(stack, id, &mut Vec::new());
         is_at_end || self.failure.is_some()
     }
@@ -76,7 +114,10 @@ impl Line {
         match &mut self.tls {
             None => self.out.append(unsent),
             Some(tls) => {
-                if !tls.is_handshaking() && self.out.is_empty() {
+                if !tls.is_handshaking() && self.out.is_empty() && !unsent.is_empty() {
+                    if self.does_refresh {
+                        self.refreshes = MOST_REFRESHES;
+                    }
                     for piece in unsent.chunks(30_000) {
                         std::io::Write::write_all(&mut tls.writer(), piece).unwrap();
                         while tls.wants_write() {
@@ -90,6 +131,10 @@ impl Line {
                 }
             }
         }
+        if let Some(at) = self.spoils.filter(|at| *at < self.out.len()) {
+            self.out[at] ^= 1 << (at % 8);
+            self.spoils = None;
+        }
         let mut sent = 0;
         for piece in self.out.chunks(self.piece) {
             match stack.send(id, HeapBuf::from(piece)) {
@@ -98,7 +143,9 @@ impl Line {
                 Err((SendError::Closed, _)) => sent = self.out.len(),
             }
         }
-        self.out.drain(..sent.min(self.out.len()));
+        let sent = sent.min(self.out.len());
+        self.out.drain(..sent);
+        self.spoils = self.spoils.map(|at| at - sent);
     }
 
     /// True if all has been given to the stack.
@@ -112,6 +159,11 @@ impl Line {
             self.write(stack, id, &mut Vec::new());
         }
         stack.close(id);
+    }
+
+    /// True once what is asked can be.
+    pub(crate) fn is_speaking(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| !tls.is_handshaking())
     }
 
     pub(crate) fn is_resumed(&self) -> bool {

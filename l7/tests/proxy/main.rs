@@ -6,7 +6,9 @@
 #[path = "../tls/authority.rs"]
 #[allow(dead_code, reason = "shared: another test revokes")]
 mod authority;
+mod cast;
 mod front;
+mod hostile;
 #[path = "../../tcp/tests/hosts/mod.rs"]
 mod hosts;
 mod line;

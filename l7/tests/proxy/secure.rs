@@ -2,76 +2,16 @@
 
 use std::sync::Arc;
 
-use evenkeel_l7::proxy::{Site, UpstreamTls};
-use evenkeel_l7::tls::client::ClientTls;
-use evenkeel_l7::tls::server::{ClientCertificates, ServerTls};
-use evenkeel_l7::tls::tickets::{KEY_LENGTH, Tickets};
-use rustls::pki_types::ServerName;
+use evenkeel_l7::proxy::Site;
+use evenkeel_l7::tls::server::ClientCertificates;
 use rustls::{AlertDescription, ClientConfig, Error, ServerConfig};
 
-use crate::authority::{Authority, Pem, Still};
+use crate::authority::{Authority, Pem};
+use crate::cast::{Cast, forgets, upload};
 use crate::front::{Balancer, site};
-use crate::line::Secrecy;
 use crate::network::Model;
 use crate::world::{Visit, World, body};
-use crate::{BACKENDS, Everything, SECOND, body_of, lossy, quick, run, statuses};
-
-/// Everybody's certificates, and how they speak by them.
-struct Cast {
-    authority: Authority,
-    front: Pem,
-    backend: Pem,
-}
-
-impl Cast {
-    fn new() -> Self {
-        let authority = Authority::new();
-        let front = authority.issue(&["a.example"], 1, 2100);
-        let backend = authority.issue(&["backend.example"], 2, 2100);
-        Self { authority, front, backend }
-    }
-
-    fn server(&self, pem: &Pem, clients: ClientCertificates) -> Arc<ServerConfig> {
-        let tickets = Arc::new(Tickets::new(&[[7; KEY_LENGTH]], 3600).unwrap());
-        let protocols = vec![b"http/1.1".to_vec()];
-        let certificates = vec![pem.certificate()];
-        ServerTls { certificates, clients, protocols, allows_1_2: true, tickets, time: Arc::new(Still) }
-            .compile()
-            .unwrap()
-    }
-
-    fn client(&self, by: Option<&Pem>) -> Arc<ClientConfig> {
-        let protocols = vec![b"http/1.1".to_vec()];
-        let (authorities, certificate) = (self.authority.trusted(), by.map(Pem::certificate));
-        ClientTls { authorities, certificate, protocols, time: Arc::new(Still) }.compile().unwrap()
-    }
-
-    /// A site that speaks TLS to clients.
-    fn site(&self) -> Site {
-        Site { tls: Some(self.server(&self.front, ClientCertificates::Off)), ..site(&BACKENDS, 100, 10) }
-    }
-
-    /// A site that speaks TLS to clients and backends.
-    fn site_to(&self, config: Arc<ClientConfig>, name: &'static str) -> Site {
-        let mut site = self.site();
-        site.clusters[0].tls =
-            Some(Arc::new(UpstreamTls { config, name: ServerName::try_from(name).unwrap() }));
-        site
-    }
-
-    fn secrecy(&self, config: Arc<ClientConfig>) -> Secrecy {
-        Secrecy { config, name: "a.example", piece: 8_000, cuts: false }
-    }
-
-    /// A visit by a client of its own.
-    fn visit(&self, visit: Visit) -> Visit {
-        self.by(&self.client(None), visit)
-    }
-
-    fn by(&self, config: &Arc<ClientConfig>, visit: Visit) -> Visit {
-        Visit { secrecy: Some(self.secrecy(Arc::clone(config))), ..visit }
-    }
-}
+use crate::{BACKENDS, Everything, body_of, lossy, quick, run, statuses};
 
 fn simply(site: Site, visits: Vec<Visit>) -> Everything {
     run(quick(), 1, Balancer::new(site), World::new(&BACKENDS, visits))
@@ -89,20 +29,8 @@ fn with_backends(
     run(model, seed, Balancer::new(site), world)
 }
 
-fn upload(length: usize) -> Vec<u8> {
-    let head = format!("POST /echo HTTP/1.1\r\nHost: a.example\r\nContent-Length: {length}\r\n\r\n");
-    [head.into_bytes(), body(length)].concat()
-}
-
 fn failure(network: &Everything, index: usize) -> Option<Error> {
     network.left.application.outcomes[index].as_ref().unwrap().failure.clone()
-}
-
-/// The balancer forgets all of it.
-fn forgets(mut network: Everything) {
-    assert!(network.run_until(5000 * SECOND, |_, balancer, _| balancer.stack.connections() == 0));
-    assert_eq!(network.right.stack.memory(), 0);
-    assert_eq!(network.right.application.proxy.secured(), 0);
 }
 
 #[test]
@@ -115,7 +43,12 @@ fn everything_comes_through_on_both_sides_over_bad_links() {
         let site = cast.site_to(cast.client(None), "backend.example");
         let backends = cast.server(&cast.backend, ClientCertificates::Off);
         let uploads = Visit { pieces: vec![upload(200_000), upload(1), upload(70_000)], ..Visit::default() };
-        let mut visits = vec![cast.visit(Visit::to(&targets)); 3];
+        let mut visits = vec![cast.visit(Visit::to(&targets)); 2];
+        // One knows no TLS but 1.2, and one has new keys all the time.
+        visits.push(cast.by(&cast.old(), Visit::to(&targets)));
+        if let Some(secrecy) = &mut visits[1].secrecy {
+            secrecy.refreshes = true;
+        }
         visits.push(cast.visit(uploads));
         let network = with_backends(model, seed, site, backends, visits);
         for index in 0..3 {

@@ -24,6 +24,8 @@ pub(crate) struct Visit {
     pub(crate) is_head: bool,
     /// It vanishes once all is sent.
     pub(crate) vanishes: bool,
+    /// Once it has asked and speaks TLS, it reads nothing any more.
+    pub(crate) deaf: bool,
     /// How it speaks TLS, if it does.
     pub(crate) secrecy: Option<Secrecy>,
     /// It begins when this one is over.
@@ -100,6 +102,7 @@ pub(crate) struct World {
     pub(crate) accepted: usize,
     /// How backends speak TLS, if they do.
     tls: Option<Arc<ServerConfig>>,
+    cuts: bool,
     /// Handshakes of backends that took up a former session.
     pub(crate) resumed: usize,
     at: BTreeMap<ConnectionId, usize>,
@@ -122,9 +125,15 @@ impl World {
             heads: Vec::new(),
             accepted: 0,
             tls: None,
+            cuts: false,
             resumed: 0,
             at: BTreeMap::new(),
         }
+    }
+
+    /// Backends close without a word of TLS.
+    pub(crate) fn cutting(self) -> Self {
+        Self { cuts: true, ..self }
     }
 
     pub(crate) fn with_tls(self, tls: Option<Arc<ServerConfig>>) -> Self {
@@ -137,6 +146,13 @@ impl World {
 
     fn client_reads(&mut self, now: Time, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
         let Some(open) = self.open.get_mut(&id) else { return };
+        if open.visit.deaf && open.line.is_speaking() {
+            open.write(stack, id);
+            if open.outcome.has_ended {
+                self.finish(now, stack, id);
+            }
+            return;
+        }
         open.outcome.has_ended |= open.line.read(stack, id, &mut open.arrived);
         open.outcome.has_ended |= stack.is_at_end(id);
         while let Some((got, length)) = response(&open.arrived, open.visit.is_head, open.outcome.has_ended) {
@@ -299,6 +315,10 @@ impl Serving {
 /// The first response of `octets`, if it is whole, and its length.
 fn response(octets: &[u8], is_head: bool, has_ended: bool) -> Option<(Got, usize)> {
     let limits = Limits::default();
+    // An alert, for somebody who understands no TLS.
+    if octets.first() == Some(&21) {
+        return None;
+    }
     let head = HeadEnd::of_response().find(octets, &limits).expect("a head")?;
     let mut scratch = Scratch::new();
     let method = if is_head { Method::Head } else { Method::Get };
@@ -354,7 +374,7 @@ impl Application for World {
                 while let Some(id) = stack.accept(listener) {
                     self.accepted += 1;
                     self.at.insert(id, self.listeners[&listener]);
-                    let line = Line::server(self.tls.as_ref());
+                    let line = Line::server(self.tls.as_ref(), self.cuts);
                     let serving = Serving { line, arrived: Vec::new(), unsent: Vec::new(), closes: false };
                     self.serving.insert(id, serving);
                     self.backend_reads(now, stack, id);

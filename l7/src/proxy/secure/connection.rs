@@ -85,6 +85,12 @@ impl<O: Memory> Secured<O> {
         matches!(&self.stage, Stage::Session(session) if session.is_at_end())
     }
 
+    /// Octets that are held for it.
+    pub(super) fn held(&self) -> usize {
+        let sealed: usize = self.outgoing.sealed.iter().map(|piece| piece.octets().len()).sum();
+        self.incoming.len() + self.outgoing.length + sealed
+    }
+
     /// Gives a record to the session; what it says is appended to `text`, what is to be sent to the ciphertext.
     pub(super) fn receive(&mut self, record: &mut [u8], text: &mut Vec<u8>) -> Result<(), TlsError> {
         if let Stage::Awaited(config) = &self.stage {

@@ -27,6 +27,7 @@ use evenkeel_tcp::{ConnectionId, Event, Time};
 
 use super::{Memory, Net, Proxy, Served};
 use crate::Work;
+use connection::Secured;
 use layer::Secure;
 use sessions::Sessions;
 
@@ -83,10 +84,16 @@ impl<O: Memory> TlsProxy<O> {
         [self.proxy.deadline(), self.sessions.deadline()].into_iter().flatten().min()
     }
 
+    /// Octets that are held for connections that speak TLS: what was decrypted and not read, and what is to be sent and was not.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.sessions.all().map(Secured::held).sum()
+    }
+
     /// Connections that speak TLS now.
     #[must_use]
     pub fn secured(&self) -> usize {
-        self.sessions.count()
+        self.sessions.all().count()
     }
 
     /// What has become of handshakes so far.

@@ -78,8 +78,8 @@ impl<O: Memory> Sessions<O> {
         self.put(secured);
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.places.iter().flatten().count()
+    pub(super) fn all(&self) -> impl Iterator<Item = &Secured<O>> {
+        self.places.iter().flatten().map(|secured| &**secured)
     }
 
     #[inline]
