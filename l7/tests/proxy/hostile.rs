@@ -116,13 +116,13 @@ fn anything_at_all_ends() {
         for _ in 0..1 + random.number() % 4 {
             let length = (random.number() % 300) as u16;
             let kind = [22, 22, 20, 21, 23, random.number() as u8][(random.number() % 6) as usize];
-            let said = if random.number() % 4 == 0 { length / 2 } else { length };
+            let said = if random.number().is_multiple_of(4) { length / 2 } else { length };
             octets.extend([kind, 3, (random.number() % 5) as u8]);
             octets.extend(said.to_be_bytes());
             octets.push([1, 2, 11, 20, random.number() as u8][(random.number() % 5) as usize]);
             octets.extend((1..length).map(|_| random.number() as u8));
         }
-        let closes = random.number() % 2 == 0;
+        let closes = random.number().is_multiple_of(2);
         Visit { closes, ..Visit::raw(octets) }
     };
     let visits: Vec<Visit> = (0..400).map(|_| junk()).collect();

@@ -4,6 +4,7 @@
 
 #[allow(dead_code, reason = "shared: another test has certificates that have expired")]
 mod authority;
+mod renegotiation;
 
 use std::sync::Arc;
 
