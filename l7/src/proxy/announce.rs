@@ -18,6 +18,7 @@ impl<O: Memory> Proxy<O> {
             client.served.site.announced_by.as_ref().is_some_and(|prefixes| prefixes.contain(peer.ip()))
         };
         if !net.remote(client.id).is_some_and(is_expected) {
+            client.served.count_unannounced();
             client.state = State::Broken;
             return None;
         }
@@ -36,7 +37,10 @@ impl<O: Memory> Proxy<O> {
                 client.state = State::first(&client.served.site);
             }
             // Whoever it is does not speak as agreed, and would not understand an answer.
-            Ok(None) | Err(_) => client.state = State::Broken,
+            Ok(None) | Err(_) => {
+                client.served.count_unannounced();
+                client.state = State::Broken;
+            }
         }
         None
     }

@@ -1,42 +1,22 @@
 //! A client's connection.
 
-use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_tcp::{ConnectionId, Time};
 
+use super::cause::Cause;
 use super::exchange::Exchange;
 use super::outbox::{Outbox, Sent};
 use super::request::Read;
 use super::words::Words;
-use super::{Memory, Net, Next, Proxy, Site};
+use super::{Memory, Net, Next, Proxy, Served, Site};
 use crate::Work;
-use crate::balance::Turns;
 use crate::http::HeadEnd;
 use crate::proxy_protocol::Addresses;
 
 /// How long a client may take to close its side once this side is closed.
 const LINGER_TIME: Duration = Duration::from_secs(5);
-
-/// A service as one worker serves it.
-#[derive(Debug)]
-pub struct Served {
-    /// What is to become of requests.
-    pub site: Arc<Site>,
-    /// By cluster.
-    pub(super) turns: RefCell<Vec<Turns>>,
-}
-
-impl Served {
-    /// One that begins now.
-    #[must_use]
-    pub fn new(site: Arc<Site>) -> Rc<Self> {
-        let turns = RefCell::new(vec![Turns::default(); site.clusters.len()]);
-        Rc::new(Self { site, turns })
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -194,8 +174,9 @@ impl<O: Memory> Proxy<O> {
         }
         match client.state {
             State::Reading { has_begun: true } if net.readable(client.id) > 0 => {
-                let text = "The request did not come in time.";
-                client.answer(now, Words { closes: true, ..Words::new(408, text) });
+                let (status, text) = Cause::HeadTime.words();
+                self.answered(net, now, client, status, Cause::HeadTime);
+                client.answer(now, Words { closes: true, ..Words::new(status, text) });
             }
             State::Reading { .. } => linger(net, now, client),
             State::Exchanging(_) => self.exchange_expired(net, now, client),

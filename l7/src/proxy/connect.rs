@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use evenkeel_tcp::{ConnectionId, Time};
 
+use super::cause::Cause;
 use super::client::Client;
 use super::exchange::{Phase, of};
+use super::origin::Origin;
 use super::places::{Place, Upstream};
 use super::pool::{Kind, Taken};
-use super::words::Words;
+use super::site::Backend;
+use super::ticket::Ticket;
 use super::{Memory, Net, Next, Proxy};
-use crate::balance::{Ended, Question};
+use crate::balance::Ended;
 use crate::http::HeadEnd;
 
 impl<O: Memory> Proxy<O> {
@@ -24,30 +27,33 @@ impl<O: Memory> Proxy<O> {
     ) -> Option<Next> {
         let (id, served, until) = (client.id, Rc::clone(&client.served), client.until);
         let exchange = of(client)?;
-        let Some(cluster) = served.site.clusters.get(exchange.cluster) else {
-            self.too_busy(now, client);
-            return None;
-        };
+        let (index, is_upgrade) = (exchange.plan.cluster, exchange.plan.upgrade.is_some());
         if let Phase::Queued(slot) = exchange.phase {
             // It is still in the queue, or was told that it may try again.
             self.pools.leave(slot, id);
         }
-        let random = self.desk.random.next();
-        let question = Question { now, random, hash: exchange.hash.unwrap_or(random) };
-        let is_usable = |slot: u16| !exchange.tried.contains(&slot);
-        let mut all_turns = served.turns.borrow_mut();
-        let picked = exchange.stuck.filter(|slot| is_usable(*slot)).or_else(|| {
-            let turns = all_turns.get_mut(exchange.cluster)?;
-            cluster.group.pick(question, &self.loads, turns, is_usable)
-        });
-        drop(all_turns);
-        let Some((slot, address)) = picked.and_then(|slot| Some((slot, cluster.address(slot)?))) else {
-            self.unreachable(now, client);
+        let backend = self.pick(now, client);
+        let (Some(backend), Some(cluster)) = (backend, served.site.clusters.get(index)) else {
+            self.give_up(now, client, Cause::NoBackend);
             return None;
         };
-        let tls = cluster.tls.as_ref();
-        let kind = Kind::of(tls);
-        match self.pools.take(slot, kind, id, cluster.connections, cluster.queue) {
+        let slot = backend.slot;
+        let exchange = of(client)?;
+        exchange.account.backend = Some(backend);
+        if is_upgrade {
+            let Some(tunnel) = self.pools.tunnel(slot, cluster.tunnels) else {
+                self.give_up(now, client, Cause::Busy);
+                return None;
+            };
+            return self.open(net, now, client, backend, Some(tunnel));
+        }
+        match self.pools.take(slot, Kind::of(cluster.tls.as_ref()), id, cluster.connections, cluster.queue) {
+            // Others that lay ready may be as dead as the one before.
+            Taken::Idle(upstream) if exchange.is_wary => {
+                exchange.phase = Phase::Wanting;
+                self.discard(net, upstream);
+                None
+            }
             Taken::Idle(upstream) => {
                 self.deadlines.cancel(upstream.index());
                 if let Some(upstream) = self.places.upstream_mut(upstream) {
@@ -59,21 +65,7 @@ impl<O: Memory> Proxy<O> {
                 self.ask(now, client, upstream);
                 None
             }
-            Taken::MayOpen => match net.connect(now, address) {
-                Ok(upstream) => {
-                    self.pools.opened(slot);
-                    self.loads.began(slot);
-                    let place = Place::Upstream(Box::new(Upstream::new(upstream, slot, tls, id)));
-                    self.places.put(upstream, place);
-                    exchange.phase = Phase::Connecting(upstream);
-                    client.until = now + exchange.timeouts.connect;
-                    Some(Next::Wait(client.until))
-                }
-                Err(_) => {
-                    self.too_busy(now, client);
-                    None
-                }
-            },
+            Taken::MayOpen => self.open(net, now, client, backend, None),
             Taken::MayReplace(other) => {
                 exchange.phase = Phase::Wanting;
                 self.discard(net, other);
@@ -81,15 +73,55 @@ impl<O: Memory> Proxy<O> {
             }
             Taken::Queued => {
                 let is_new = !matches!(exchange.phase, Phase::Queued(_));
+                if exchange.pending.is_none() {
+                    exchange.pending = served.standing(index)?.pending.take(cluster.pending);
+                }
+                if exchange.pending.is_none() {
+                    self.pools.leave(slot, id);
+                    self.give_up(now, client, Cause::Busy);
+                    return None;
+                }
                 exchange.phase = Phase::Queued(slot);
-                client.until = if is_new { now + cluster.queue_time } else { until };
+                client.until = if is_new { exchange.within(now, cluster.queue_time) } else { until };
                 Some(Next::Wait(client.until))
             }
             Taken::Refused => {
-                self.too_busy(now, client);
+                self.give_up(now, client, Cause::Busy);
                 None
             }
         }
+    }
+
+    /// Opens a connection to a backend.
+    fn open<N: Net<Octets = O>>(
+        &mut self,
+        net: &mut N,
+        now: Time,
+        client: &mut Client<O>,
+        backend: Backend,
+        tunnel: Option<Ticket>,
+    ) -> Option<Next> {
+        let (id, slot, served) = (client.id, backend.slot, Rc::clone(&client.served));
+        let cluster = served.site.clusters.get(of(client)?.plan.cluster)?;
+        let announcement = cluster.announce.map(|version| Origin::of(net, client).announcement(version));
+        let exchange = of(client)?;
+        let Ok(upstream) = net.connect(now, backend.address) else {
+            self.give_up(now, client, Cause::Busy);
+            return None;
+        };
+        if tunnel.is_none() {
+            self.pools.opened(slot);
+        }
+        self.loads.began(slot);
+        let is_announced = announcement.is_some();
+        // There is room for it before everything else, and before TLS.
+        announcement.into_iter().for_each(|octets| drop(net.send(upstream, O::of(octets))));
+        let place =
+            Upstream { tunnel, is_announced, ..Upstream::new(upstream, slot, cluster.tls.as_ref(), id) };
+        self.places.put(upstream, Place::Upstream(Box::new(place)));
+        exchange.phase = Phase::Connecting(upstream);
+        client.until = exchange.within(now, exchange.plan.timeouts.connect);
+        Some(Next::Wait(client.until))
     }
 
     /// A connection to a backend has been made.
@@ -119,15 +151,18 @@ impl<O: Memory> Proxy<O> {
         let (slot, kind) = (upstream.backend, Kind::of(upstream.tls.as_ref()));
         self.loads.ended(slot, now, how);
         // What comes without having been asked for belongs to nobody.
-        let may_rest = is_good && !upstream.is_closed && !net.is_at_end(id) && net.readable(id) == 0;
+        let is_shared = upstream.tunnel.is_none() && !upstream.is_announced;
+        let may_rest =
+            is_good && is_shared && !upstream.is_closed && !net.is_at_end(id) && net.readable(id) == 0;
         let next = if may_rest {
             upstream.client = None;
             self.deadlines.set(id.index(), now + rest_time);
             self.pools.rests(slot, kind, id)
         } else {
+            let is_tunnel = upstream.tunnel.is_some();
             drop(self.places.take_upstream(id));
             net.abort(id);
-            self.pools.closed(slot, id)
+            if is_tunnel { None } else { self.pools.closed(slot, id) }
         };
         self.waiting.extend(next);
     }
@@ -146,25 +181,7 @@ impl<O: Memory> Proxy<O> {
     /// How long connections of the cluster may be at rest that a client's exchange goes to.
     pub(super) fn rest_time(&self, client: &mut Client<O>) -> Duration {
         let served = Rc::clone(&client.served);
-        let cluster = of(client).and_then(|exchange| served.site.clusters.get(exchange.cluster));
+        let cluster = of(client).and_then(|exchange| served.site.clusters.get(exchange.plan.cluster));
         cluster.map_or(Duration::ZERO, |cluster| cluster.rest_time)
-    }
-
-    /// There is no room for a request.
-    pub(super) fn too_busy(&mut self, now: Time, client: &mut Client<O>) {
-        self.give_up(now, client, 503, "There are too many requests.");
-    }
-
-    /// There is no backend left to try.
-    fn unreachable(&mut self, now: Time, client: &mut Client<O>) {
-        self.give_up(now, client, 503, "There is no backend for it.");
-    }
-
-    /// A request is answered by the proxy itself, since no backend does.
-    pub(super) fn give_up(&mut self, now: Time, client: &mut Client<O>, status: u16, text: &str) {
-        let Some(exchange) = of(client) else { return };
-        let closes = !exchange.kept.keeps_alive || !exchange.request.is_done();
-        let is_head = exchange.kept.is_head;
-        client.answer(now, Words { closes, is_head, ..Words::new(status, text) });
     }
 }

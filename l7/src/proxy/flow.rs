@@ -17,6 +17,8 @@ pub(super) struct Flow {
     /// Where it is written in chunks.
     chunks: Option<ChunkWriter>,
     is_done: bool,
+    /// Octets of content that were read.
+    octets: u64,
 }
 
 /// What became of a flow.
@@ -43,7 +45,12 @@ impl Flow {
     pub(super) fn new(from: Framing, in_chunks: bool) -> Self {
         let content = Content::new(from);
         let is_done = content.is_ended();
-        Self { content, chunks: in_chunks.then(ChunkWriter::default), is_done }
+        Self { content, chunks: in_chunks.then(ChunkWriter::default), is_done, octets: 0 }
+    }
+
+    /// How many octets of content were read.
+    pub(super) const fn octets(&self) -> u64 {
+        self.octets
     }
 
     /// True if all of it has been read.
@@ -91,6 +98,7 @@ impl Flow {
     ) -> Result<bool, Refusal> {
         let Some(piece) = net.unread(from).next() else { return Ok(false) };
         let step = self.content.next(piece.octets(), limits)?;
+        self.octets += step.data as u64;
         if step.data > 0 {
             self.push(&piece, step, outbox);
         }

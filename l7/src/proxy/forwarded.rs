@@ -5,6 +5,7 @@
 use evenkeel_datapath::hash::Random;
 
 use super::origin::Origin;
+use super::seen::Text;
 use super::site::Forward;
 use super::{Identity, Site};
 use crate::http::{Field, HeadWriter, Name, Request};
@@ -31,6 +32,22 @@ impl<'r> RequestId<'r> {
     }
 }
 
+impl RequestId<'_> {
+    /// For the access log.
+    pub(super) fn text(self) -> Text<64> {
+        match self {
+            Self::Kept(id) => Text::of(id),
+            Self::Made(id) => {
+                let mut digits = [0; 32];
+                for (at, digit) in digits.iter_mut().enumerate() {
+                    *digit = b"0123456789abcdef"[(id >> (124 - 4 * at)) as usize & 15];
+                }
+                Text::of(&digits)
+            }
+        }
+    }
+}
+
 /// What the head depends on beside the request.
 pub(super) struct Told<'c> {
     pub(super) site: &'c Site,
@@ -39,6 +56,8 @@ pub(super) struct Told<'c> {
     pub(super) origin: Origin<'c>,
     pub(super) is_trusted: bool,
     pub(super) id: RequestId<'c>,
+    /// The protocol that the client may go on with.
+    pub(super) upgrade: Option<&'c str>,
 }
 
 impl Told<'_> {
@@ -69,6 +88,9 @@ impl Told<'_> {
         forward.request.write(&mut head);
         if request.expects_continue {
             head.field(Name::Expect, "100-continue");
+        }
+        if let Some(protocol) = self.upgrade {
+            head.field(Name::Connection, "Upgrade").field(Name::Upgrade, protocol);
         }
         head.framing(request.framing).end();
         out

@@ -12,61 +12,72 @@
 //! - a connection to a backend is used again only after a response that was whole, to a request that was;
 //! - every wait has a deadline.
 
+mod account;
 mod announce;
+mod budget;
+mod cause;
 mod client;
 mod connect;
+mod converse;
 mod decide;
+mod desk;
+mod ending;
 mod exchange;
 mod flow;
 mod forwarded;
 mod net;
 mod origin;
 mod outbox;
+mod outlier;
+mod pick;
 mod places;
 mod pool;
 mod request;
 mod response;
 mod secure;
+pub mod seen;
+mod served;
 pub mod site;
+mod standing;
+mod ticket;
+mod tunnel;
 mod words;
 
-pub use client::Served;
+pub use cause::Cause;
 pub use net::{Memory, Net, OnStack};
 pub use secure::{Identity, Security, TlsCounts, TlsProxy, UpstreamTls};
+pub use served::Served;
 pub use site::Site;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use evenkeel_datapath::hash::Random;
 use evenkeel_tcp::wheel::Wheel;
 use evenkeel_tcp::{ConnectionId, Event, Time};
 
 use crate::Work;
 use crate::balance::Loads;
 use client::Client;
+use desk::Desk;
+use outlier::Outliers;
 use places::{Place, Places};
 use pool::Pools;
+use seen::{Log, Tally};
 
 /// See the module.
 pub struct Proxy<O> {
     places: Places<O>,
     pools: Pools,
     loads: Loads,
+    outliers: Outliers,
+    /// By the slot of the backend.
+    backends: Vec<Tally>,
     deadlines: Wheel,
     /// Clients that have more to do and had no turn, each at least once.
     waiting: VecDeque<ConnectionId>,
     desk: Desk,
-}
-
-/// Memory that is used again and again.
-struct Desk {
-    /// A head that came in pieces is put together here.
-    head: Vec<u8>,
-    path: String,
-    host: String,
-    location: String,
-    random: Random,
+    is_draining: bool,
 }
 
 /// What a client needs next.
@@ -87,16 +98,29 @@ impl<O: Memory> Proxy<O> {
             places: Places::default(),
             pools: Pools::new(slots),
             loads: Loads::new(slots),
+            outliers: Outliers::new(slots),
+            backends: vec![Tally::default(); slots],
             deadlines: Wheel::new(connections, now),
             waiting: VecDeque::new(),
-            desk: Desk {
-                head: Vec::new(),
-                path: String::new(),
-                host: String::new(),
-                location: String::new(),
-                random: Random::new(seed),
-            },
+            desk: Desk::new(seed),
+            is_draining: false,
         }
+    }
+
+    /// Hands in a record of each request from now on.
+    pub fn log_to(&mut self, log: Arc<Log>) {
+        self.desk.paper.log = Some(log);
+    }
+
+    /// Has clients use their connections no more: each is told with its next answer.
+    pub fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// What was counted of a backend.
+    #[must_use]
+    pub fn backend(&self, slot: u16) -> Option<&Tally> {
+        self.backends.get(usize::from(slot))
     }
 
     /// A client has connected.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::client::Client;
 use super::site::Scheme;
 use super::{Identity, Net};
+use crate::proxy_protocol::{Addresses, Header, Version, write};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -28,5 +29,16 @@ impl<'n> Origin<'n> {
         let scheme = if security.is_some() { Scheme::Https } else { Scheme::Http };
         let identity = security.and_then(|security| security.identity.as_deref());
         Self { client: source, local: destination, scheme, identity }
+    }
+
+    /// What a backend is told that is to know it before everything else.
+    pub(super) fn announcement(&self, version: Version) -> Vec<u8> {
+        let header = match (self.client, self.local) {
+            (Some(source), Some(destination)) => Header::Proxied(Addresses { source, destination }),
+            _ => Header::Local,
+        };
+        let mut out = Vec::with_capacity(128);
+        write(version, header, &mut out);
+        out
     }
 }

@@ -7,6 +7,7 @@ use evenkeel_tcp::ConnectionId;
 use super::UpstreamTls;
 use super::client::Client;
 use super::outbox::Outbox;
+use super::ticket::Ticket;
 use crate::http::HeadEnd;
 
 /// What a connection is.
@@ -36,6 +37,10 @@ pub(super) struct Upstream<O> {
     /// Of the head that is coming.
     pub(super) end: HeadEnd,
     pub(super) outbox: Outbox<O>,
+    /// It is a tunnel, or may become one, and is not counted in the pool.
+    pub(super) tunnel: Option<Ticket>,
+    /// It serves this client alone, whose addresses its backend was told.
+    pub(super) is_announced: bool,
 }
 
 impl<O> Upstream<O> {
@@ -56,6 +61,8 @@ impl<O> Upstream<O> {
             is_reused: false,
             end: HeadEnd::of_response(),
             outbox: Outbox::default(),
+            tunnel: None,
+            is_announced: false,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use evenkeel_tcp::ConnectionId;
 
 use super::UpstreamTls;
+use super::ticket::{Ticket, Tickets};
 
 /// Those to one backend.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Pool {
     open: u32,
     /// Clients that wait for one.
     queue: VecDeque<ConnectionId>,
+    /// Those that are tunnels, or may become one: they are none of the above.
+    tunnels: Tickets,
 }
 
 /// What sort of connections a cluster has: a connection to a backend serves only requests of clusters that would have made it just so.
@@ -105,6 +108,11 @@ impl Pools {
         let pool = self.of(slot)?;
         pool.idle.push((kind, id));
         pool.queue.pop_front()
+    }
+
+    /// Another tunnel to a backend that may have `most`.
+    pub(super) fn tunnel(&mut self, slot: u16, most: u32) -> Option<Ticket> {
+        self.of(slot)?.tunnels.take(most)
     }
 
     /// A client waits no more.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use evenkeel_tcp::Time;
 
+use super::account::Account;
+use super::cause::Cause;
 use super::client::{Client, State};
 use super::decide::{Decided, decide};
 use super::exchange::Exchange;
@@ -39,10 +41,12 @@ impl<O: Memory> Proxy<O> {
             return Read::Tired;
         }
         if let State::Reading { has_begun: false } = client.state {
+            client.served = client.served.latest();
             client.state = State::Reading { has_begun: true };
             client.until = now + client.served.site.head_time;
         }
         let site = Arc::clone(&client.served.site);
+        let is_draining = self.is_draining || site.is_draining;
         let desk = &mut self.desk;
         let mut gathered = std::mem::take(&mut desk.head);
         let pieces = net.unread(client.id).map(|piece| piece.octets());
@@ -54,7 +58,7 @@ impl<O: Memory> Proxy<O> {
             Ok(Some(head)) => {
                 let end = head.end;
                 let octets = octets.get(head).unwrap_or_default();
-                Some((end, decide(&site, octets, Origin::of(net, client), desk)))
+                Some((end, decide(&site, octets, Origin::of(net, client), is_draining, desk)))
             }
         };
         desk.head = gathered;
@@ -63,12 +67,24 @@ impl<O: Memory> Proxy<O> {
         match decision {
             // What follows cannot be told apart from what belongs to it.
             Err(refusal) => {
+                client.served.count_refused(refusal);
+                self.answered(net, now, client, refusal.status(), Cause::Malformed);
                 let words = Words::new(refusal.status(), refusal.sentence());
                 client.answer(now, Words { closes: true, ..words });
             }
-            Ok(Decided::Answer { octets, closes }) => client.say(now, octets, closes),
-            Ok(Decided::Forward(kept, plan)) => {
-                client.state = State::Exchanging(Box::new(Exchange::new(plan, kept, now)));
+            Ok(Decided::Answer { octets, closes, status, route, record }) => {
+                client.served.count(route.unwrap_or(usize::MAX), |tally| {
+                    tally.requests += 1;
+                    tally.answered(status);
+                });
+                self.desk.paper.answered(now, record, status, None);
+                client.say(now, octets, closes);
+            }
+            Ok(Decided::Forward(kept, mut plan)) => {
+                client.served.count(plan.route, |tally| tally.requests += 1);
+                client.served.asked(plan.cluster);
+                let account = Account::new(now, plan.record.take());
+                client.state = State::Exchanging(Box::new(Exchange::new(plan, kept, account, now)));
             }
         }
         Read::Decided

@@ -1,12 +1,15 @@
 //! From octets of a backend to the head that a client gets.
 
+use evenkeel_tcp::Time;
+
+use super::cause::Cause;
 use super::client::{Client, State};
 use super::exchange::{Exchange, Keeps, Phase};
 use super::flow::Flow;
 use super::places::Upstream;
-use super::{Memory, Net, Proxy, Site};
+use super::{Memory, Net, Proxy, Served, Site};
 use crate::gather::in_one_piece;
-use crate::http::{Framing, HeadEnd, HeadWriter, Limits, Method, Name, Refusal, Response, Scratch, Version};
+use crate::http::{Framing, HeadEnd, HeadWriter, Method, Name, Refusal, Response, Scratch, Version};
 
 /// What a look at what a backend has sent came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,8 +18,10 @@ pub(super) enum Answered {
     Nothing,
     /// A response that another one follows has gone on.
     Interim,
-    /// The response has begun.
+    /// The response has begun, or a tunnel.
     Begun,
+    /// There is a response, and the request is sent elsewhere.
+    Unwelcome,
 }
 
 impl<O: Memory> Proxy<O> {
@@ -24,16 +29,18 @@ impl<O: Memory> Proxy<O> {
     pub(super) fn read_response<N: Net<Octets = O>>(
         &mut self,
         net: &mut N,
+        now: Time,
         client: &mut Client<O>,
         upstream: &mut Upstream<O>,
-        limits: &Limits,
     ) -> Result<Answered, Refusal> {
         let State::Exchanging(exchange) = &mut client.state else { return Ok(Answered::Nothing) };
+        let site = &client.served.site;
         let mut gathered = std::mem::take(&mut self.desk.head);
         let pieces = net.unread(upstream.id).map(|piece| piece.octets());
-        let octets = in_one_piece(pieces, limits.window(), &mut gathered);
-        let found = upstream.end.find(octets, limits);
-        let asked = Asked { site: &client.served.site, exchange, upstream };
+        let octets = in_one_piece(pieces, site.limits.window(), &mut gathered);
+        let is_draining = self.is_draining || site.is_draining;
+        let found = upstream.end.find(octets, &site.limits);
+        let asked = Asked { site, exchange, upstream, is_draining };
         let read = found.and_then(|head| {
             let Some(head) = head else { return Ok(None) };
             let end = head.end;
@@ -41,20 +48,52 @@ impl<O: Memory> Proxy<O> {
         });
         self.desk.head = gathered;
         let Some((length, read)) = read? else { return Ok(Answered::Nothing) };
+        let Some(phase) = read.phase else {
+            net.consume(upstream.id, length);
+            upstream.end = HeadEnd::of_response();
+            if !read.head.is_empty() {
+                client.outbox.push(O::of(read.head));
+            }
+            return Ok(Answered::Interim);
+        };
+        if is_unwelcome(&client.served, now, exchange, read.status) {
+            return Ok(Answered::Unwelcome);
+        }
         net.consume(upstream.id, length);
         upstream.end = HeadEnd::of_response();
-        if !read.head.is_empty() {
-            client.outbox.push(O::of(read.head));
+        client.outbox.push(O::of(read.head));
+        exchange.account.status = read.status;
+        exchange.account.first = Some(now);
+        if let Phase::Tunnelling { .. } = phase {
+            exchange.ends = None;
+            client.served.count(exchange.plan.route, |tally| tally.tunnels += 1);
         }
-        let Some(phase) = read.phase else { return Ok(Answered::Interim) };
         exchange.phase = phase;
         exchange.head = None;
         Ok(Answered::Begun)
     }
 }
 
+/// True if the route has a request sent elsewhere upon this status, and that can be done.
+fn is_unwelcome<O: Memory>(served: &Served, now: Time, exchange: &mut Exchange<O>, status: u16) -> bool {
+    let Some(forward) = served.site.forward(exchange.plan.route) else { return false };
+    let cluster = served.site.clusters.get(exchange.plan.cluster);
+    let others = cluster.map_or(0, |cluster| cluster.backends.len()) > exchange.tried.len() + 1;
+    if !forward.retries.statuses.contains(&status)
+        || !others
+        || !exchange.may_repeat(Cause::Unwelcome, false, &forward.retries)
+    {
+        return false;
+    }
+    exchange.retry = None;
+    exchange.retry = served.retry(exchange.plan.cluster, now);
+    exchange.account.is_refused |= exchange.retry.is_none();
+    exchange.retry.is_some()
+}
+
 /// A head that was read.
 struct Head {
+    status: u16,
     /// As the client gets it; none if it does not understand it.
     head: Vec<u8>,
     /// What follows; nothing if it is an interim response.
@@ -66,6 +105,7 @@ struct Asked<'a, O> {
     site: &'a Site,
     exchange: &'a Exchange<O>,
     upstream: &'a Upstream<O>,
+    is_draining: bool,
 }
 
 impl<O> Asked<'_, O> {
@@ -84,11 +124,10 @@ impl<O> Asked<'_, O> {
                 head.forward_all(response.fields.end_to_end());
                 head.end();
             }
-            return Ok(Head { head: out, phase: None });
+            return Ok(Head { status: response.status, head: out, phase: None });
         }
-        // Nobody asked for another protocol: what asks for one is not forwarded.
         if response.status == 101 {
-            return Err(Refusal::StatusCode);
+            return self.tunnel(&response, out);
         }
         // What has no length goes on in chunks, or ends with the connection to a client that cannot read them.
         let framing = match (response.framing, is_new) {
@@ -97,7 +136,7 @@ impl<O> Asked<'_, O> {
             (other, _) => other,
         };
         let until_close = framing == Framing::UntilClose;
-        let keeps_client = kept.keeps_alive && !until_close && !self.site.is_draining;
+        let keeps_client = kept.keeps_alive && !until_close && !self.is_draining;
         let keeps = Keeps { upstream: response.keeps_alive, client: keeps_client, until_close };
         let mut head = HeadWriter::response(&mut out, Version::Http11, response.status);
         self.fields(&response, &mut head);
@@ -108,21 +147,39 @@ impl<O> Asked<'_, O> {
             head.field(Name::Connection, "keep-alive");
         }
         head.end();
-        let response = Flow::new(response.framing, framing == Framing::Chunked);
-        Ok(Head { head: out, phase: Some(Phase::Relaying { upstream: self.upstream.id, response, keeps }) })
+        let content = Flow::new(response.framing, framing == Framing::Chunked);
+        let phase = Some(Phase::Relaying { upstream: self.upstream.id, response: content, keeps });
+        Ok(Head { status: response.status, head: out, phase })
+    }
+
+    /// Reads a 101: right only if it goes on with the protocol that the client wanted.
+    fn tunnel(&self, response: &Response<'_, '_>, mut out: Vec<u8>) -> Result<Head, Refusal> {
+        let plan = &self.exchange.plan;
+        let forward = self.site.forward(plan.route);
+        let wanted = forward.zip(plan.upgrade).and_then(|(forward, index)| forward.upgrades.get(index));
+        let wanted = wanted.ok_or(Refusal::StatusCode)?;
+        if !response.upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(wanted.as_bytes())) {
+            return Err(Refusal::StatusCode);
+        }
+        let mut head = HeadWriter::response(&mut out, Version::Http11, response.status);
+        self.fields(response, &mut head);
+        head.field(Name::Connection, "Upgrade").field(Name::Upgrade, wanted).end();
+        let flow = || Flow::new(Framing::UntilClose, false);
+        let phase = Phase::Tunnelling { upstream: self.upstream.id, up: flow(), down: flow() };
+        Ok(Head { status: 101, head: out, phase: Some(phase) })
     }
 
     /// Writes the fields that the client gets, as the route changes them.
     fn fields(&self, response: &Response<'_, '_>, head: &mut HeadWriter<'_>) {
-        let Some(forward) = self.site.forward(self.exchange.route) else { return };
+        let Some(forward) = self.site.forward(self.exchange.plan.route) else { return };
         for field in response.fields.end_to_end() {
             forward.response.forward(head, field);
         }
         forward.response.write(head);
-        let cluster = self.site.clusters.get(self.exchange.cluster);
+        let cluster = self.site.clusters.get(self.exchange.plan.cluster);
         let slot = self.upstream.backend;
         if let (Some(sticky), Some(cluster), false) =
-            (&forward.sticky, cluster, self.exchange.stuck == Some(slot))
+            (&forward.sticky, cluster, self.exchange.plan.stuck == Some(slot))
             && let Some(backend) = cluster.backend(slot)
         {
             sticky.write(&cluster.name, backend.identity, head);

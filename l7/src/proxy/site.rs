@@ -29,6 +29,8 @@ pub use sticky::{Seal, Sticky};
 /// A service.
 #[derive(Debug)]
 pub struct Site {
+    /// What the service is called.
+    pub name: String,
     /// How clients are spoken TLS with; `None`: they speak plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
     /// Which requests take which route.
@@ -82,6 +84,7 @@ impl Site {
     #[must_use]
     pub fn new(routes: Routes, actions: Vec<Action>, clusters: Vec<Cluster>) -> Self {
         Self {
+            name: String::new(),
             tls: None,
             routes,
             actions,

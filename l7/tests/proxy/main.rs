@@ -261,7 +261,7 @@ fn waits_have_ends() {
     ]);
     assert_eq!(statuses(&network, 0), [504]);
     assert_eq!(statuses(&network, 1), [408]);
-    assert_eq!(statuses(&network, 2), [504]);
+    assert_eq!(statuses(&network, 2), [408]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub struct Cluster {
     /// Requests of this worker that wait for a connection to one backend, at most.
     pub queue: usize,
     /// Requests of this worker that wait for a connection to any backend, at most.
-    pub pending: usize,
+    pub pending: u32,
     /// How long a request waits for a connection.
     pub queue_time: Duration,
     /// How long a connection may be at rest.
