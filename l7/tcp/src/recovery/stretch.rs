@@ -5,7 +5,7 @@
 
 use super::flight::{FlightPool, TimerKind};
 use super::rate::RateSample;
-use super::{Ack, Outcome, Range, Recovery};
+use super::{Ack, Micros, Outcome, Range, Recovery};
 use crate::congestion::{AckEvent, CongestionControl};
 use crate::{SequenceNumber, Time};
 
@@ -68,6 +68,27 @@ impl Recovery {
             let says_nothing = advanced == 0 && (self.sack || !ack.duplicate);
             return says_nothing.then(Outcome::default);
         }
+        let rtt = self.land_stretch(now);
+        Some(Outcome { acknowledged: length, delivered: length, rtt: Some(rtt), ..Outcome::default() })
+    }
+
+    /// Takes an acknowledgement that says nothing but a number, if that is the end of the stretch: most are just that, and nothing comes of
+    /// them that the caller would not know. Else it is one for [`Recovery::acknowledged`].
+    #[inline]
+    pub(crate) fn stretch_arrived(&mut self, number: SequenceNumber, now: Time) -> bool {
+        let Stretch { start, length } = self.stretch;
+        let has_arrived = length > 0 && number == start + length;
+        if has_arrived {
+            self.land_stretch(now);
+        }
+        has_arrived
+    }
+
+    /// The stretch has arrived. Gives its round trip.
+    #[inline]
+    fn land_stretch(&mut self, now: Time) -> Micros {
+        let Range { end, .. } = self.stretch.range();
+        let length = self.stretch.length;
         let rtt = now.micros_since(self.since);
         let (mss, limited) = (self.mss(), self.stretch_is_limited());
         self.rtt.sample(rtt, length, mss, now);
@@ -79,8 +100,8 @@ impl Recovery {
                 now,
                 octets: length,
                 mss,
-                una: ack.number,
-                next: ack.number,
+                una: end,
+                next: end,
                 rtt: Some(rtt),
                 smoothed: self.rtt.smoothed().unwrap_or(0),
                 limited,
@@ -89,7 +110,7 @@ impl Recovery {
         }
         self.stretch = Stretch::NONE;
         self.since = now;
-        Some(Outcome { acknowledged: length, delivered: length, rtt: Some(rtt), ..Outcome::default() })
+        rtt
     }
 
     /// When the stretch is worried about, and why.

@@ -36,7 +36,8 @@ impl<B: Buf> Connection<B> {
         let window = u32::from(heard.window) << self.send_shift;
         let is_new = number.follows(self.unacknowledged);
         self.timeouts = 0;
-        if self.outstanding() > 0 {
+        let is_plain = heard.sack.is_empty() && !heard.ecn_echo;
+        if self.outstanding() > 0 && !(is_plain && self.recovery.stretch_arrived(number, now)) {
             let ack = Ack {
                 number,
                 sack: heard.sack,
