@@ -8,8 +8,9 @@ use evenkeel_tcp::{Buf, ListenerConfig, ListenerId, Settings, Stack};
 
 use crate::{Listener, Service};
 
-/// Octets that wait to be sent on one connection, by true size.
+/// Octets that wait to be sent on one connection, by true size: at first, and at most where the path carries as much in a round trip.
 const SEND_BUFFER: u32 = 64 << 10;
+const LARGEST_SEND_BUFFER: u32 = 4 << 20;
 /// Octets received and not yet read on one connection.
 const RECEIVE_BUFFER: u32 = 64 << 10;
 /// A client that acknowledges nothing for so long is gone.
@@ -49,7 +50,8 @@ impl Listening {
             }
             let settings = Settings {
                 mtu,
-                send_buffer: SEND_BUFFER,
+                initial_send_buffer: SEND_BUFFER,
+                send_buffer: LARGEST_SEND_BUFFER,
                 initial_window: RECEIVE_BUFFER,
                 receive_buffer: RECEIVE_BUFFER,
                 no_delay: true,

@@ -16,8 +16,8 @@
 //!
 //! Payload stays in the buffer it arrived in ([`Buf`]) until it is consumed, and what is sent stays where the application put it until it is
 //! acknowledged: nothing is copied here. A connection with nothing unread and nothing unacknowledged holds no buffer. What buffers weigh
-//! ([`Buf::true_size`]) is bounded for each connection ([`Settings::send_buffer`], [`Settings::receive_buffer`]) and for all together
-//! ([`Config::memory`]); all tables have their full size from the start, and SYNs beyond what may be remembered are answered by cookies.
+//! ([`Buf::true_size`]) is bounded for each connection ([`Settings::send_buffer`], [`Settings::receive_buffer`]), both from a first value
+//! on as the path and the application have use for it, and for all together ([`Config::memory`]); all tables have their full size from the start, and SYNs beyond what may be remembered are answered by cookies.
 //!
 //! # Life of a connection
 //!

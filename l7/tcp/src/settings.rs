@@ -52,7 +52,12 @@ pub enum Checksums {
 pub struct Settings {
     /// The MTU of the route: segments are no larger, until ICMP says that they have to be smaller still.
     pub mtu: u16,
-    /// Octets waiting to be sent or acknowledged at most, by true size.
+    /// What waits to be sent or acknowledged at first, by true size; no more than `send_buffer`.
+    pub initial_send_buffer: u32,
+    /// The same at most. In between, the budget follows what the path carries: twice the congestion window, or twice the other side's
+    /// receive window if that is less, so that a window can be on its way while the application fills up the next one. It does not
+    /// grow while the memory of all connections is scarce ([`Config::memory`]). [`Event::Writable`](crate::Event::Writable) comes when half
+    /// of the budget is free again. The buffer that reaches the budget is still taken, whole.
     pub send_buffer: u32,
     /// The receive window at first, which grows as the application reads up to `receive_buffer`.
     pub initial_window: u32,
@@ -97,6 +102,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             mtu: 1500,
+            initial_send_buffer: 64 << 10,
             send_buffer: 4 << 20,
             initial_window: 64 << 10,
             receive_buffer: 6 << 20,

@@ -46,8 +46,13 @@ fn ours() -> Result<f64> {
     let config = Config { max_connections: 16, checksums: Checksums::Absent, ..Config::default() };
     let [mut sender, mut receiver] = [1, 2].map(|seed| Stack::<Recycled>::new(&config, seed, Time(0)));
     let window = WINDOW as u32;
-    let settings =
-        Settings { send_buffer: window, initial_window: window, receive_buffer: 2 * window, ..settings() };
+    let settings = Settings {
+        initial_send_buffer: window,
+        send_buffer: window,
+        initial_window: window,
+        receive_buffer: 2 * window,
+        ..settings()
+    };
     let remote = Endpoint::v4(SERVER.0, SERVER.1);
     receiver.listen(remote, &ListenerConfig { settings: settings.clone(), ..ListenerConfig::default() })?;
     let id = sender.connect(Time(0), Tuple { local: Endpoint::v4(CLIENT, 5_000), remote }, &settings)?;

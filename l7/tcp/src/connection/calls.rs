@@ -12,16 +12,35 @@ impl<B: Buf> Connection<B> {
         if !self.state.sends() || self.bits.has(Bits::FIN_WANTED) {
             return Err(SendError::Closed);
         }
-        let limit = u64::from(shared.settings(self.profile).send_buffer);
         let size = u64::from(buf.true_size());
         let held = self.send.true_size();
         // An empty buffer takes anything, or octets in a large buffer could never be sent at all.
-        let is_full = held > 0 && (held + size > limit || !shared.memory.has_room_for(size));
+        let is_full = held > 0
+            && !(self.affords(held + size, self.send.len(), shared) && shared.memory.has_room_for(size));
         if is_full || !self.send.takes(buf.octets().len()) {
             self.bits.set(Bits::WANTS_ROOM);
             return Err(SendError::Full);
         }
         Ok(())
+    }
+
+    /// True if the budget allows for buffers of `size` octets in all, where `octets` wait before the last of them.
+    #[inline]
+    pub(super) fn affords(&self, size: u64, octets: u32, shared: &Shared<B>) -> bool {
+        let settings = shared.settings(self.profile);
+        if size > u64::from(settings.send_buffer) {
+            return false;
+        }
+        size <= u64::from(settings.initial_send_buffer)
+            || octets < self.sends_ahead() && !shared.memory.is_scarce()
+    }
+
+    /// Octets that may wait to be acknowledged: enough to keep the path full while the application gives more.
+    fn sends_ahead(&self) -> u32 {
+        let (window, threshold) = (self.recovery.window(), self.recovery.threshold());
+        // After a timeout the window is on its way back to the threshold.
+        let carried = if threshold == u32::MAX { window } else { window.max(threshold) };
+        carried.min(self.largest_window).saturating_mul(2)
     }
 
     /// Appends octets to what is sent: [`Connection::may_push`] was asked.

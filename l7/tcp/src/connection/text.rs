@@ -178,8 +178,7 @@ impl<B: Buf> Connection<B> {
         shared.memory.changed(held, left);
         if self.bits.has(Bits::WANTS_ROOM) {
             // Not for every segment: half of the buffer at once.
-            let limit = u64::from(shared.settings(self.profile).send_buffer);
-            if left <= limit / 2 {
+            if self.affords(2 * left, self.send.len().saturating_mul(2), shared) {
                 self.bits.clear(Bits::WANTS_ROOM);
                 self.tell(kind::WRITABLE);
             }

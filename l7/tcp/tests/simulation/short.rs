@@ -64,3 +64,32 @@ fn the_pace_of_a_window_that_doubles_costs_a_third_of_a_round_trip_at_most() {
     assert!(took < ROUND_TRIP * 8 + ROUND_TRIP / 3 + Duration::from_millis(16), "{took:?}");
     assert!(took > ROUND_TRIP * 8, "{took:?}");
 }
+
+/// How long 20 megabytes take over this path, and the most that the server held meanwhile, by true size.
+fn bulk(model: Model, settings: &Settings) -> (Duration, u64) {
+    let clients = scene::clients(true, &Settings::default(), vec![scene::flow(true, [20_000_000], 1)], 1, 0);
+    let mut network = Network::new(clients, scene::server(settings, 1, 0), model, 1);
+    let mut most = 0;
+    let is_done = network.run_until(60 * SECOND, |clients, server, _| {
+        most = server.stack.memory().max(most);
+        clients.application.are_done()
+    });
+    assert!(is_done);
+    (network.left.application.fetched[0][0].completion.expect("it is done"), most)
+}
+
+#[test]
+fn a_send_buffer_grows_as_far_as_the_path_has_use_for_it() {
+    let wide = Model::delay(ROUND_TRIP / 2).with_rate(1_000_000_000, 2_000);
+    let small = Settings { send_buffer: 64 << 10, ..Settings::default() };
+    let [(held_up, _), (took, most)] = [&small, &Settings::default()].map(|settings| bulk(wide, settings));
+    // 2.5 MB are on their way at a time; 64 KiB a round trip make 306 of those.
+    assert!(held_up > ROUND_TRIP * 300, "{held_up:?}");
+    assert!(took < ROUND_TRIP * 30, "{took:?}");
+    assert!((2_500_000..=4 << 20).contains(&most), "{most}");
+    // Of what a slow line and its queue hold, twice as much is enough: 25 and 75 kB.
+    let narrow = Model::delay(ROUND_TRIP / 2).with_rate(10_000_000, 50);
+    let (took, most) = bulk(narrow, &Settings::default());
+    assert!(took < Duration::from_millis(18_000), "{took:?}");
+    assert!(most < 400_000, "{most}");
+}

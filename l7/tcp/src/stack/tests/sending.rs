@@ -57,6 +57,56 @@ fn a_full_send_buffer_refuses_and_says_when_there_is_room() {
     assert!(peer.stack.send(id, buf).is_ok());
 }
 
+/// Gives pieces of a thousand octets until there is no room; says how many octets wait then.
+fn fill(peer: &mut Peer, id: crate::ConnectionId) -> usize {
+    while peer.stack.send(id, HeapBuf::from(vec![0; 1_000])).is_ok() {}
+    peer.stack.unacknowledged(id)
+}
+
+#[test]
+fn the_send_budget_is_twice_the_congestion_window_within_its_bounds() {
+    let settings = Settings { initial_send_buffer: 4_000, send_buffer: 50_000, ..Settings::default() };
+    let (mut peer, id) = with(&settings);
+    assert_eq!(fill(&mut peer, id), 20_000);
+    assert_eq!(lengths(&mut peer).len(), 10);
+    // Half of the budget is free, or rather was, before the window doubled.
+    peer.put(ACK, 1, 10_001, b"", NONE);
+    assert_eq!(peer.events(), [Event::Writable(id)]);
+    assert_eq!(fill(&mut peer, id), 40_000);
+    assert_eq!(lengths(&mut peer).len(), 20);
+    // Now the upper bound counts, which is one of true size, and half of that.
+    peer.put(ACK, 1, 27_001, b"", NONE);
+    assert_eq!(peer.events(), [Event::Writable(id)]);
+    fill(&mut peer, id);
+    assert!((48_000..=50_000).contains(&peer.stack.memory()), "{}", peer.stack.memory());
+    peer.take();
+    peer.put(ACK, 1, 29_001, b"", NONE);
+    assert_eq!(peer.events(), []);
+}
+
+#[test]
+fn the_send_budget_is_no_more_than_twice_the_window_of_the_other_side() {
+    let settings = Settings { initial_send_buffer: 4_000, timestamps: false, ..Settings::default() };
+    let mut peer = Peer::listening(&ListenerConfig { settings, ..ListenerConfig::default() });
+    peer.window = 3_000;
+    let id = peer.connect(mss(1000));
+    assert_eq!(fill(&mut peer, id), 6_000);
+}
+
+#[test]
+fn the_send_budget_does_not_grow_while_memory_is_scarce() {
+    let settings = Settings { initial_send_buffer: 4_000, timestamps: false, ..Settings::default() };
+    let config = crate::Config { memory: 16_000, ..crate::Config::default() };
+    let mut peer = Peer::with(&config, &ListenerConfig { settings, ..ListenerConfig::default() });
+    let id = peer.connect(mss(1000));
+    let most = fill(&mut peer, id);
+    // Three quarters, and not the twenty thousand of the congestion window, nor what the governor refuses.
+    assert!((11_000..=13_000).contains(&most), "{most}");
+    peer.take();
+    peer.put(ACK, 1, most as u32 + 1 - 2_000, b"", NONE);
+    assert_eq!(peer.events(), [Event::Writable(id)]);
+}
+
 #[test]
 fn a_trace_shows_the_last_segments() {
     let (mut peer, id) = Peer::plain();
