@@ -22,9 +22,11 @@ const OWN: [u8; 4] = [10, 0, 0, 1];
 /// See the module.
 pub(crate) struct Balancer {
     pub(crate) proxy: TlsProxy<HeapBuf>,
-    served: Rc<Served>,
+    pub(crate) served: Rc<Served>,
     listener: Option<ListenerId>,
     next_port: u16,
+    /// What is served instead, once so many responses have gone by.
+    pub(crate) next_site: Option<(u32, Arc<Site>)>,
 }
 
 /// Backends at these addresses, in turn.
@@ -84,6 +86,7 @@ impl Balancer {
             served: Served::new(Arc::new(site)),
             listener: None,
             next_port: 20_000,
+            next_site: None,
         }
     }
 
@@ -120,6 +123,10 @@ impl Application for Balancer {
             return;
         }
         self.on(stack, |proxy, net| proxy.event(net, now, event, &mut Work(3)));
+        let answered: u64 = self.served.route(0).map_or(0, |tally| tally.classes.iter().sum());
+        if let Some((_, site)) = self.next_site.take_if(|(after, _)| answered >= u64::from(*after)) {
+            self.served = self.served.replace(site);
+        }
     }
 
     fn deadline(&self) -> Option<Time> {

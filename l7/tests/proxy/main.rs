@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod actions;
 #[path = "../tls/authority.rs"]
 #[allow(dead_code, reason = "shared: another test revokes")]
 mod authority;
 mod cast;
+mod failures;
 mod front;
 mod hostile;
 #[path = "../../tcp/tests/hosts/mod.rs"]
@@ -15,6 +17,8 @@ mod line;
 #[path = "../../tcp/tests/network/mod.rs"]
 mod network;
 mod secure;
+mod seen;
+mod tunnels;
 mod world;
 
 use std::time::Duration;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_l7::http::{ChunkWriter, Content, Framing, HeadEnd, Limits, Method, Request, Response, Scratch};
+use evenkeel_l7::proxy_protocol;
 use evenkeel_tcp::{
     ConnectionId, Endpoint, Event, HeapBuf, ListenerConfig, ListenerId, Settings, Stack, Time, Tuple,
 };
@@ -77,6 +78,8 @@ struct Open {
     outcome: Outcome,
     line: Line,
     index: usize,
+    /// It goes on with another protocol.
+    is_raw: bool,
 }
 
 /// What a backend has of one connection.
@@ -85,6 +88,12 @@ struct Serving {
     arrived: Vec<u8>,
     unsent: Vec<u8>,
     closes: bool,
+    /// The number of the backend.
+    number: usize,
+    /// Requests that came over it.
+    requests: usize,
+    /// Whatever comes goes back.
+    is_raw: bool,
 }
 
 /// See the module.
@@ -105,6 +114,8 @@ pub(crate) struct World {
     cuts: bool,
     /// Handshakes of backends that took up a former session.
     pub(crate) resumed: usize,
+    /// What was told of clients before everything else.
+    pub(crate) announced: Vec<proxy_protocol::Header>,
     at: BTreeMap<ConnectionId, usize>,
 }
 
@@ -127,6 +138,7 @@ impl World {
             tls: None,
             cuts: false,
             resumed: 0,
+            announced: Vec::new(),
             at: BTreeMap::new(),
         }
     }
@@ -155,9 +167,16 @@ impl World {
         }
         open.outcome.has_ended |= open.line.read(stack, id, &mut open.arrived);
         open.outcome.has_ended |= stack.is_at_end(id);
-        while let Some((got, length)) = response(&open.arrived, open.visit.is_head, open.outcome.has_ended) {
+        while let Some((got, length)) = (!open.is_raw)
+            .then(|| response(&open.arrived, open.visit.is_head, open.outcome.has_ended))
+            .flatten()
+        {
             open.arrived.drain(..length);
             let is_final = got.status >= 200;
+            open.is_raw = got.status == 101;
+            while open.is_raw && open.sent < open.visit.pieces.len() {
+                open.send_next();
+            }
             open.outcome.got.push(got);
             if is_final {
                 open.send_next();
@@ -183,6 +202,7 @@ impl World {
             arrived: Vec::new(),
             outcome: Outcome::default(),
             index,
+            is_raw: false,
         };
         open.send_next();
         self.open.insert(id, open);
@@ -212,13 +232,22 @@ impl World {
         let is_at_end = serving.line.read(stack, id, &mut serving.arrived);
         self.resumed += usize::from(!was_resumed && serving.line.is_resumed());
         // A handshake or an alert, to somebody who understands no TLS.
-        if matches!(serving.arrived.first(), Some(21 | 22)) {
+        if !serving.is_raw && matches!(serving.arrived.first(), Some(21 | 22)) {
             serving.arrived.clear();
             serving.unsent.extend(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
             serving.closes = true;
         }
-        while let Some((head, content, length)) = request(&serving.arrived) {
+        if serving.requests == 0
+            && let Ok(Some((header, length))) = proxy_protocol::parse(&serving.arrived)
+        {
             serving.arrived.drain(..length);
+            self.announced.push(header);
+        }
+        while let Some((head, content, length)) =
+            (!serving.is_raw).then(|| request(&serving.arrived)).flatten()
+        {
+            serving.arrived.drain(..length);
+            serving.requests += 1;
             let target = head.split(' ').nth(1).unwrap().to_owned();
             self.heads.push((self.at[&id], head));
             if !serving.answer(&target, &content) {
@@ -228,10 +257,13 @@ impl World {
                 return;
             }
         }
-        serving.write(stack, id);
-        if is_at_end || stack.is_at_end(id) {
+        if serving.is_raw {
+            serving.unsent.append(&mut serving.arrived);
+            serving.closes |= is_at_end || stack.is_at_end(id);
+        } else if is_at_end || stack.is_at_end(id) {
             serving.line.close(stack, id);
         }
+        serving.write(stack, id);
     }
 }
 
@@ -287,6 +319,16 @@ impl Serving {
             "echo" => {
                 out.extend(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len()).bytes());
                 out.extend(content);
+            }
+            "status" => out.extend(format!("HTTP/1.1 {length} Sure\r\nContent-Length: 0\r\n\r\n").bytes()),
+            // One of the backends is ill.
+            "ill" if self.number == length => out.extend(b"HTTP/1.1 503 Ill\r\nContent-Length: 0\r\n\r\n"),
+            "ill" => out.extend(format!("HTTP/1.1 200 Well\r\nContent-Length: {}\r\n\r\n{}", 1, self.number).bytes()),
+            "once" if self.requests > 1 => return false,
+            "once" => out.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+            "upgrade" => {
+                out.extend(b"HTTP/1.1 101 Fine\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\nX-Tunnel: 1\r\n\r\n");
+                self.is_raw = true;
             }
             "head" => out.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n"),
             "hints" => {
@@ -375,7 +417,15 @@ impl Application for World {
                     self.accepted += 1;
                     self.at.insert(id, self.listeners[&listener]);
                     let line = Line::server(self.tls.as_ref(), self.cuts);
-                    let serving = Serving { line, arrived: Vec::new(), unsent: Vec::new(), closes: false };
+                    let serving = Serving {
+                        line,
+                        arrived: Vec::new(),
+                        unsent: Vec::new(),
+                        closes: false,
+                        number: self.listeners[&listener],
+                        requests: 0,
+                        is_raw: false,
+                    };
                     self.serving.insert(id, serving);
                     self.backend_reads(now, stack, id);
                 }

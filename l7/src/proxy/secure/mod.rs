@@ -78,6 +78,17 @@ impl<O: Memory> TlsProxy<O> {
         net.flush();
     }
 
+    /// The proxy.
+    #[must_use]
+    pub const fn proxy(&self) -> &Proxy<O> {
+        &self.proxy
+    }
+
+    /// The proxy, to be told something that concerns no connection.
+    pub const fn proxy_mut(&mut self) -> &mut Proxy<O> {
+        &mut self.proxy
+    }
+
     /// See [`Proxy::deadline`].
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
