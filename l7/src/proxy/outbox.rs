@@ -9,7 +9,9 @@ use super::Net;
 /// See the module. It is filled only when it is empty, so that it holds what one step of reading came to, and no more.
 #[derive(Debug)]
 pub(super) struct Outbox<O> {
-    waiting: VecDeque<O>,
+    /// What goes next, if anything waits: mostly there is no more, and no memory is taken for it.
+    first: Option<O>,
+    more: VecDeque<O>,
 }
 
 /// What became of what was to be sent.
@@ -25,33 +27,36 @@ pub(super) enum Sent {
 
 impl<O> Default for Outbox<O> {
     fn default() -> Self {
-        Self { waiting: VecDeque::new() }
+        Self { first: None, more: VecDeque::new() }
     }
 }
 
 impl<O> Outbox<O> {
     pub(super) fn push(&mut self, octets: O) {
-        self.waiting.push_back(octets);
+        match &self.first {
+            None => self.first = Some(octets),
+            Some(_) => self.more.push_back(octets),
+        }
     }
 
     /// Sends as much as there is room for.
     pub(super) fn flush<N: Net<Octets = O>>(&mut self, net: &mut N, id: ConnectionId) -> Sent {
-        while let Some(octets) = self.waiting.pop_front() {
+        while let Some(octets) = self.first.take() {
             match net.send(id, octets) {
-                Ok(()) => {}
+                Ok(()) => self.first = self.more.pop_front(),
                 Err((SendError::Full, octets)) => {
-                    self.waiting.push_front(octets);
+                    self.first = Some(octets);
                     return Sent::Some;
                 }
                 Err((SendError::Closed, _)) => {
-                    self.waiting.clear();
+                    self.more.clear();
                     return Sent::Never;
                 }
             }
         }
         // Connections at rest hold no memory.
-        if self.waiting.capacity() > 0 {
-            self.waiting = VecDeque::new();
+        if self.more.capacity() > 0 {
+            self.more = VecDeque::new();
         }
         Sent::All
     }
