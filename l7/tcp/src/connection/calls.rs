@@ -16,7 +16,7 @@ impl<B: Buf> Connection<B> {
         let held = self.send.true_size();
         // An empty buffer takes anything, or octets in a large buffer could never be sent at all.
         let is_full = held > 0
-            && !(self.affords(held + size, self.send.len(), shared) && shared.memory.has_room_for(size));
+            && !(self.affords(held + size, self.waiting(), shared) && shared.memory.has_room_for(size));
         if is_full || !self.send.takes(buf.octets().len()) {
             self.bits.set(Bits::WANTS_ROOM);
             return Err(SendError::Full);
@@ -33,6 +33,13 @@ impl<B: Buf> Connection<B> {
         }
         size <= u64::from(settings.initial_send_buffer)
             || octets < self.sends_ahead() && !shared.memory.is_scarce()
+    }
+
+    /// Octets that wait to be acknowledged, without those that the other side holds behind a hole or that are lost: they take nothing of what
+    /// the path carries, and may be more than that while a hole is being repaired.
+    pub(super) fn waiting(&self) -> u32 {
+        let aside = self.recovery.outstanding().saturating_sub(self.recovery.in_flight());
+        self.send.len().saturating_sub(aside)
     }
 
     /// Octets that may wait to be acknowledged: enough to keep the path full while the application gives more.

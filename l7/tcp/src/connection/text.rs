@@ -169,20 +169,25 @@ impl<B: Buf> Connection<B> {
         has_news
     }
 
-    /// Lets go of what the acknowledgement number covers, and tells the application that there is room if it waits for that.
+    /// Lets go of what the acknowledgement number covers.
     #[inline]
     pub(super) fn release_sent(&mut self, number: crate::SequenceNumber, shared: &mut Shared<B>) -> u32 {
         let held = self.send.true_size();
         let released = self.send.acknowledge(number, &mut shared.spares);
         let left = self.send.true_size();
         shared.memory.changed(held, left);
-        if self.bits.has(Bits::WANTS_ROOM) {
-            // Not for every segment: half of the buffer at once.
-            if self.affords(2 * left, self.send.len().saturating_mul(2), shared) {
-                self.bits.clear(Bits::WANTS_ROOM);
-                self.tell(kind::WRITABLE);
-            }
-        }
         released
+    }
+
+    /// Tells the application that there is room, if it waits for that.
+    #[inline]
+    pub(super) fn offer_room(&mut self, shared: &Shared<B>) {
+        // Not for every segment: half of the buffer at once.
+        if self.bits.has(Bits::WANTS_ROOM)
+            && self.affords(2 * self.send.true_size(), self.waiting().saturating_mul(2), shared)
+        {
+            self.bits.clear(Bits::WANTS_ROOM);
+            self.tell(kind::WRITABLE);
+        }
     }
 }

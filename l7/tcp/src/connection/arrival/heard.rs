@@ -72,6 +72,9 @@ impl<B: Buf> Connection<B> {
                 self.hear_window(window, now, shared);
             }
         }
+        if is_new || !is_plain {
+            self.offer_room(shared);
+        }
         // What is lost, or may go now, goes from the list of those with output.
         if self.outstanding() > 0 || self.send.end() != self.send_next || self.fin_is_due() {
             self.bits.set(Bits::OUTPUT);

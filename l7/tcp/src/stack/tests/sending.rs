@@ -1,7 +1,7 @@
 //! When data goes, and in what segments: Nagle's algorithm, PSH, buffers (RFC 9293, sections 3.7.4 and 3.9.1.2).
 
 use super::peer::{ACK, FIN, Peer, RST, mss};
-use crate::segment::{Flags, Options};
+use crate::segment::{Flags, Options, SackBlocks};
 use crate::{Event, HeapBuf, ListenerConfig, SendError, Settings};
 
 const NONE: Options = Options::NONE;
@@ -82,6 +82,28 @@ fn the_send_budget_is_twice_the_congestion_window_within_its_bounds() {
     peer.take();
     peer.put(ACK, 1, 29_001, b"", NONE);
     assert_eq!(peer.events(), []);
+}
+
+#[test]
+fn what_the_other_side_holds_behind_a_hole_takes_nothing_of_the_send_budget() {
+    let settings = Settings { initial_send_buffer: 4_000, timestamps: false, ..Settings::default() };
+    let mut peer = Peer::listening(&ListenerConfig { settings, ..ListenerConfig::default() });
+    let id = peer.connect(Options { sack_permitted: true, ..mss(1000) });
+    assert_eq!(fill(&mut peer, id), 20_000);
+    assert_eq!(lengths(&mut peer).len(), 10);
+    // All but the first segment arrives, again and again. What goes instead is not in flight for long, and the application is told that it
+    // may give more before all has gone: there would be nothing left to send until the hole is repaired.
+    let mut end = 10_001;
+    while peer.events().is_empty() {
+        let mut sack = SackBlocks::NONE;
+        sack.push(crate::Range::new(peer.isn + 1_001, end - 1_001));
+        peer.put(ACK, 1, 1, b"", Options { sack, ..NONE });
+        let sent = peer.take();
+        let farthest = sent.iter().map(|sent| sent.sequence + sent.payload.len() as u32).max();
+        assert!(end < 20_001, "all has gone");
+        end = end.max(farthest.unwrap_or(0));
+    }
+    assert!(fill(&mut peer, id) >= 23_000);
 }
 
 #[test]
