@@ -308,10 +308,10 @@ pub(crate) enum Connection {
 /// A connection is named by its two ends.
 #[derive(Args, Debug)]
 pub(crate) struct ConnectionName {
-    /// The client's end.
+    /// Who opened it: the client, or for a connection to a backend an address of the balancer's own.
     #[arg(value_name = "CLIENT:PORT", value_parser = units::endpoint)]
     pub(crate) client: SocketAddr,
-    /// The service's end.
+    /// Where to: the VIP, or the backend.
     #[arg(value_name = "VIP:PORT", value_parser = units::endpoint)]
     pub(crate) vip: SocketAddr,
 }

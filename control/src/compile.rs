@@ -18,12 +18,13 @@ use evenkeel_datapath::snapshot::{
     SnapshotParts, Timeouts,
 };
 use evenkeel_datapath::steering::Steering;
-use evenkeel_l7::{Action, Services};
+use evenkeel_l7::Services;
+use evenkeel_l7::proxy::site;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 use crate::desired::{self, DesiredState, Id};
-use crate::pages::Pages;
+use crate::sites::Sites;
 use crate::slots::Slots;
 use crate::words;
 
@@ -39,7 +40,7 @@ pub(crate) struct Fixed {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tables {
     maglev: HashMap<Id, Table>,
-    pages: Pages,
+    sites: Sites,
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +104,13 @@ pub(crate) fn compile(
     for service in &desired.services {
         let Some(slot) = slots.of(service.id) else { continue };
         let candidates = candidates(service, slots, fib);
+        if service.mode == config::Mode::L7 {
+            let backends = backends(service, slots);
+            let workers = fixed.steering.workers();
+            let site = kept.sites.of(service, backends, &candidates, workers, &tables.sites);
+            let (slot, vip) = (ServiceSlot(slot), service.vip.into());
+            at_layer_7.0.push(evenkeel_l7::Service { slot, vip, site });
+        }
         let table = table(tables, service, candidates);
         let entry = Service {
             vip: service.vip.into(),
@@ -111,10 +119,6 @@ pub(crate) fn compile(
             maglev: Arc::clone(&table.maglev),
         };
         kept.maglev.insert(service.id, table);
-        if let Some(page) = kept.pages.of(service, &tables.pages) {
-            let (slot, action) = (ServiceSlot(slot), Action::Respond(page));
-            at_layer_7.0.push(evenkeel_l7::Service { slot, vip: service.vip.into(), action });
-        }
         snapshot.vips.insert((entry.vip, entry.protocol), ServiceSlot(slot));
         snapshot.vip_addresses.insert(entry.vip.addr);
         for backend in &service.backends {
@@ -134,7 +138,7 @@ pub(crate) fn compile(
         snapshot.services[usize::from(slot)] = Some(entry);
     }
     keep_what_leaves(&mut snapshot, slots, fib);
-    kept.pages.retire(&tables.pages);
+    kept.sites.retire(&tables.sites);
     snapshot.l7 = at_layer_7.sealed();
     (snapshot.into(), kept)
 }
@@ -179,6 +183,16 @@ fn candidates(service: &desired::Service, slots: &Slots, fib: &Fib) -> Vec<Candi
     let mut candidates = if resolved.is_empty() { unresolved } else { resolved };
     candidates.sort_unstable_by_key(|candidate| (candidate.identity, candidate.slot));
     candidates
+}
+
+/// All backends of `service`, as the proxy knows them.
+fn backends(service: &desired::Service, slots: &Slots) -> Vec<site::Backend> {
+    let backends = service.backends.iter().filter_map(|backend| {
+        let id = slots.backend_id(backend.id)?;
+        let (address, identity) = (backend.address, identity(backend.address.into()));
+        Some(site::Backend { slot: id.slot, epoch: id.epoch, address, identity })
+    });
+    backends.collect()
 }
 
 fn table(tables: &Tables, service: &desired::Service, candidates: Vec<Candidate>) -> Table {

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::net::SocketAddr;
 
 use evenkeel_datapath::command::Command;
+use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_datapath::time::Time;
 use evenkeel_l7::tcp::{Counter, Endpoint, Info, State, Step, Tuple};
 use evenkeel_l7::{ConnectionView, GAUGES, Query};
@@ -14,6 +15,7 @@ use crate::inquiry::{Inquiries, PAGE};
 use crate::protocol::{
     ConnectionReport, ConnectionsReport, CounterReport, Counts, Report, StepReport, TcpCountersReport,
 };
+use crate::slots::Slots;
 
 /// Steps in one answer of a worker.
 const STEPS: usize = 1_024;
@@ -22,8 +24,8 @@ const STEPS: usize = 1_024;
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
     /// Connections, at most so many, of one service or of all.
-    List { vip: Option<SocketAddr>, limit: usize },
-    /// One, by its client and its VIP.
+    List { service: Option<ServiceSlot>, limit: usize },
+    /// One, by its ends: who opened it, and where to.
     Show(SocketAddr, SocketAddr),
     /// Its last segments; and they are remembered from now on, or no longer.
     Trace { client: SocketAddr, vip: SocketAddr, is_on: bool },
@@ -70,9 +72,8 @@ impl Survey {
     pub(crate) fn take(&mut self, answer: Box<Query>) -> Option<Box<Query>> {
         let Some(inquiry) = self.inquiries.awaited(answer.token) else { return Some(answer) };
         let limit = if let Wanted::List { limit, .. } = self.wanted { limit } else { 1 };
-        let vip = if let Wanted::List { vip: Some(vip), .. } = self.wanted { Some(vip.into()) } else { None };
-        let is_of_service =
-            |found: &&ConnectionView| vip.is_none_or(|vip: Endpoint| found.tuple.local == vip);
+        let wanted = if let Wanted::List { service, .. } = self.wanted { service } else { None };
+        let is_of_service = |found: &&ConnectionView| wanted.is_none_or(|wanted| found.service == wanted);
         for found in answer.connections.iter().filter(is_of_service) {
             if self.found.len() == limit {
                 self.cut = true;
@@ -110,7 +111,7 @@ impl Survey {
     }
 
     /// What was found, in the order of the workers.
-    pub(crate) fn report(mut self, desired: &DesiredState) -> Report {
+    pub(crate) fn report(mut self, desired: &DesiredState, slots: &Slots) -> Report {
         let late_workers = self.inquiries.late_workers();
         if matches!(self.wanted, Wanted::Counters) {
             self.counters.sort_by_key(|(worker, _)| *worker);
@@ -119,7 +120,11 @@ impl Survey {
         self.found.sort_by_key(|(worker, _)| *worker);
         let is_traced = matches!(self.wanted, Wanted::Trace { .. });
         Report::Connections(ConnectionsReport {
-            connections: self.found.iter().map(|(worker, view)| connection(*worker, view, desired)).collect(),
+            connections: self
+                .found
+                .iter()
+                .map(|(worker, view)| connection(*worker, view, desired, slots))
+                .collect(),
             complete: !self.cut && late_workers.is_empty(),
             late_workers,
             steps: is_traced.then(|| self.steps.iter().map(step).collect()),
@@ -132,14 +137,17 @@ pub(crate) fn answer_of(answer: Box<dyn Any + Send>) -> Option<Box<Query>> {
     answer.downcast().ok()
 }
 
-fn connection(worker: u8, view: &ConnectionView, desired: &DesiredState) -> ConnectionReport {
-    let vip = socket_addr(view.tuple.local);
-    let service = desired.services.iter().find(|service| service.vip == vip);
+fn connection(worker: u8, view: &ConnectionView, desired: &DesiredState, slots: &Slots) -> ConnectionReport {
+    let service = desired.services.iter().find(|service| slots.of(service.id) == Some(view.service.0));
+    let [local, remote] = [view.tuple.local, view.tuple.remote].map(socket_addr);
+    let is_clients = view.backend.is_none();
     ConnectionReport {
         worker,
         service: service.map(|service| service.name.clone()),
-        client: socket_addr(view.tuple.remote),
-        vip,
+        client: is_clients.then_some(remote),
+        vip: is_clients.then_some(local),
+        local: (!is_clients).then_some(local),
+        backend: (!is_clients).then_some(remote),
         state: state_word(view.info.state).to_owned(),
         tcp_info: tcp_info(&view.info),
     }

@@ -336,7 +336,7 @@ impl Control {
     fn finish_surveys(&mut self, now: Time, answers: &mut Vec<(Ticket, Answer)>) {
         for (ticket, mut survey) in std::mem::take(&mut self.surveys) {
             if survey.poll(&self.fleet, now) {
-                let report = survey.report(&self.desired);
+                let report = survey.report(&self.desired, &self.slots);
                 answers.push((ticket, self.done(Some(report))));
             } else {
                 self.surveys.push((ticket, survey));

@@ -1,16 +1,20 @@
-//! The memory that connections refer to: packets that came in, and pages that go out.
+//! The memory that connections refer to: packets that came in, pages that go out, and what the proxy writes itself.
 
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use evenkeel_datapath::packet::SharedPacket;
 use evenkeel_tcp::Buf;
 
 use crate::Page;
+use crate::proxy::Memory;
 
 /// What a reference to a page is counted as. The page is the configuration's and takes no memory of the connection's; the
 /// reference does.
 const REFERENCE: u32 = 128;
+/// What octets on the heap take beside themselves.
+const OWN: u32 = 64;
 
 /// Octets that somebody owns a reference to.
 #[derive(Debug)]
@@ -20,6 +24,7 @@ pub struct Octets<S>(Kind<S>);
 enum Kind<S> {
     Packet { packet: S, start: u16, end: u16 },
     Page { page: Arc<Page>, start: u32, end: u32 },
+    Own { octets: Rc<Vec<u8>>, start: u32, end: u32 },
 }
 
 impl<S: SharedPacket> Octets<S> {
@@ -30,10 +35,35 @@ impl<S: SharedPacket> Octets<S> {
         let (start, end) = (u16::try_from(place.start).ok()?, u16::try_from(place.end).ok()?);
         Some(Self(Kind::Packet { packet, start, end }))
     }
+}
 
-    /// Octets `place` of a page, as far as it has them.
-    #[must_use]
-    pub fn of_page(page: &Arc<Page>, place: Range<u32>) -> Self {
+impl<S: SharedPacket> Memory for Octets<S> {
+    fn part(&self, place: Range<usize>) -> Self {
+        let mut part = self.share();
+        // Octets are taken from the end of nothing where there are fewer.
+        let within = |start: usize, end: usize| {
+            let at = |offset: usize| start.saturating_add(offset).min(end);
+            (at(place.start), at(place.end.max(place.start)))
+        };
+        match &mut part.0 {
+            Kind::Packet { start, end, .. } => {
+                let (from, to) = within(usize::from(*start), usize::from(*end));
+                (*start, *end) = (from as u16, to as u16);
+            }
+            Kind::Page { start, end, .. } | Kind::Own { start, end, .. } => {
+                let (from, to) = within(*start as usize, *end as usize);
+                (*start, *end) = (from as u32, to as u32);
+            }
+        }
+        part
+    }
+
+    fn of(octets: Vec<u8>) -> Self {
+        let end = u32::try_from(octets.len()).unwrap_or(u32::MAX);
+        Self(Kind::Own { octets: Rc::new(octets), start: 0, end })
+    }
+
+    fn of_page(page: &Arc<Page>, place: Range<u32>) -> Self {
         Self(Kind::Page { page: Arc::clone(page), start: place.start, end: place.end })
     }
 }
@@ -48,6 +78,9 @@ impl<S: SharedPacket> Buf for Octets<S> {
             Kind::Page { page, start, end } => {
                 page.octets().get(*start as usize..*end as usize).unwrap_or_default()
             }
+            Kind::Own { octets, start, end } => {
+                octets.get(*start as usize..*end as usize).unwrap_or_default()
+            }
         }
     }
 
@@ -60,6 +93,9 @@ impl<S: SharedPacket> Buf for Octets<S> {
             Kind::Page { page, start, end } => {
                 Kind::Page { page: Arc::clone(page), start: *start, end: *end }
             }
+            Kind::Own { octets, start, end } => {
+                Kind::Own { octets: Rc::clone(octets), start: *start, end: *end }
+            }
         })
     }
 
@@ -68,6 +104,9 @@ impl<S: SharedPacket> Buf for Octets<S> {
         match &self.0 {
             Kind::Packet { packet, .. } => packet.true_size(),
             Kind::Page { .. } => REFERENCE,
+            Kind::Own { octets, .. } => {
+                u32::try_from(octets.capacity()).unwrap_or(u32::MAX).saturating_add(OWN)
+            }
         }
     }
 }
@@ -97,5 +136,22 @@ mod tests {
         assert_eq!(octets.octets(), b"text");
         assert!(std::ptr::eq(octets.share().octets(), octets.octets()));
         assert_eq!(octets.true_size(), REFERENCE);
+    }
+
+    #[test]
+    fn a_part_lies_where_the_whole_does() {
+        let page = Arc::new(Page::new(200, "text/plain", b"text"));
+        let packet = HeapPacket::new(b"header and text", PortId(0)).into_shared();
+        for whole in [
+            Octets::of_packet(packet, 11..15).expect("the packet has them"),
+            Octets::of_page(&page, page.body()),
+            Octets::of(b"text".to_vec()),
+        ] {
+            let part = whole.part(1..3);
+            assert_eq!(part.octets(), b"ex");
+            assert!(std::ptr::eq(part.octets(), &whole.octets()[1..3]));
+            assert_eq!(part.part(1..9).octets(), b"x");
+            assert!(part.part(5..7).octets().is_empty());
+        }
     }
 }

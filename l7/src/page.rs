@@ -10,6 +10,7 @@ pub struct Page {
     octets: Box<[u8]>,
     /// The ends of the head that keeps the connection, of the one that closes it, and of the body.
     ends: [u32; 3],
+    status: u16,
 }
 
 impl Page {
@@ -34,7 +35,13 @@ impl Page {
         }
         octets.extend_from_slice(body);
         ends[2] = octets.len() as u32;
-        Self { octets: octets.into_boxed_slice(), ends }
+        Self { octets: octets.into_boxed_slice(), ends, status }
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
     }
 
     /// All octets.

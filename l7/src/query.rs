@@ -1,5 +1,6 @@
 //! What the control thread asks a stage about its connections, with the memory that the answer needs.
 
+use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_tcp::{Counter, Info, Step, Tuple};
 
 /// Places that one answer looks at.
@@ -12,7 +13,7 @@ pub struct Query {
     pub token: u64,
     /// Connections from this place on: zero at first, then what the last answer's `next` said.
     pub from: u32,
-    /// Only the one between these ends, the local one being the VIP.
+    /// Only the one between these ends, whichever of them is the local one.
     pub only: Option<Tuple>,
     /// Connections that are found have their steps remembered from now on, or no longer.
     pub trace: Option<bool>,
@@ -39,10 +40,14 @@ pub const NUMBERS: usize = Counter::COUNT + GAUGES.len();
 /// A connection, as others see it.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionView {
-    /// Its ends: the local one is the VIP.
+    /// Its ends: the local one of a client's is the VIP.
     pub tuple: Tuple,
     /// In the terms of Linux's TCP_INFO.
     pub info: Info,
+    /// The service whose requests come or go by it.
+    pub service: ServiceSlot,
+    /// The slot of the backend that it leads to; `None` for one of a client.
+    pub backend: Option<u16>,
 }
 
 impl Query {

@@ -1,12 +1,13 @@
 //! What is served: as the control thread says it, and as connections look it up.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use evenkeel_datapath::snapshot::{ForL7, ServiceSlot};
 use evenkeel_tcp::Endpoint;
 
-use crate::Page;
+use crate::proxy::{Served, Site};
 
 /// All services at layer 7: what a snapshot carries for the stage.
 #[derive(Debug, Default)]
@@ -19,15 +20,8 @@ pub struct Service {
     pub slot: ServiceSlot,
     /// Where clients find it.
     pub vip: Endpoint,
-    /// What becomes of requests.
-    pub action: Action,
-}
-
-/// What becomes of a request.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// It is answered with this.
-    Respond(Arc<Page>),
+    /// What becomes of requests. Whoever made it frees it: workers only ever hold other references.
+    pub site: Arc<Site>,
 }
 
 impl Services {
@@ -51,20 +45,22 @@ pub struct Listener {
     pub slot: ServiceSlot,
     /// Where clients find it.
     pub vip: Endpoint,
-    action: RefCell<Action>,
+    served: RefCell<Rc<Served>>,
     is_gone: Cell<bool>,
 }
 
 impl Listener {
-    pub(crate) fn new(service: &Service) -> Self {
-        let action = RefCell::new(service.action.clone());
-        Self { slot: service.slot, vip: service.vip, action, is_gone: Cell::new(false) }
+    /// One that begins now.
+    #[must_use]
+    pub fn new(service: &Service) -> Self {
+        let served = RefCell::new(Served::new(Arc::clone(&service.site)));
+        Self { slot: service.slot, vip: service.vip, served, is_gone: Cell::new(false) }
     }
 
-    /// What becomes of requests from now on.
+    /// What becomes of requests that come now.
     #[must_use]
-    pub fn action(&self) -> Action {
-        self.action.borrow().clone()
+    pub fn served(&self) -> Rc<Served> {
+        Rc::clone(&self.served.borrow())
     }
 
     /// True if the service is no more, and its connections are to end.
@@ -73,11 +69,16 @@ impl Listener {
         self.is_gone.get()
     }
 
-    pub(crate) fn change(&self, service: &Service) {
-        self.action.replace(service.action.clone());
+    /// The service is another one from now on.
+    pub fn change(&self, service: &Service) {
+        if !Arc::ptr_eq(&self.served.borrow().site, &service.site) {
+            let next = self.served.borrow().replaced(Arc::clone(&service.site));
+            self.served.replace(next);
+        }
     }
 
-    pub(crate) fn end(&self) {
+    /// The service is no more.
+    pub fn end(&self) {
         self.is_gone.set(true);
     }
 }

@@ -18,8 +18,10 @@ use evenkeel_datapath::snapshot::{
 };
 use evenkeel_datapath::time::Time;
 use evenkeel_datapath::worker::{Handle, Links, Worker};
+use evenkeel_l7::proxy::Site;
+use evenkeel_l7::proxy::site::Action;
 use evenkeel_l7::tcp::{Config as TcpConfig, HeapBuf, Incoming, Settings, Stack, Tuple};
-use evenkeel_l7::{Action, Config, L7, Page, Responder, Services};
+use evenkeel_l7::{Config, L7, Page, Services};
 
 const OWN: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
 const OTHER: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
@@ -29,7 +31,7 @@ const CLIENT: [u8; 4] = [198, 51, 100, 7];
 const PAGE: [u8; 4] = [192, 0, 2, 40];
 const NAT: [u8; 4] = [192, 0, 2, 20];
 
-type TestWorker = Worker<MemoryQueue<HeapPacket>, HeapPool, L7<HeapPacket, Responder>>;
+type TestWorker = Worker<MemoryQueue<HeapPacket>, HeapPool, L7<HeapPacket>>;
 
 fn endpoint(addr: [u8; 4], port: u16) -> Endpoint {
     Endpoint { addr: Addr::from_v4(addr), port }
@@ -65,9 +67,10 @@ fn snapshot() -> SnapshotParts {
         parts.vip_addresses.insert(Addr::from_v4(vip));
     }
     parts.nat_endpoints.insert((backend, Protocol::Tcp));
-    let action = Action::Respond(Arc::new(Page::new(200, "text/plain", b"text")));
+    let page = Action::Page(Arc::new(Page::new(200, "text/plain", b"text")));
+    let site = Arc::new(Site::always(page, vec![]));
     let vip = evenkeel_l7::tcp::Endpoint::v4(PAGE, 80);
-    parts.l7 = Services(vec![evenkeel_l7::Service { slot: ServiceSlot(1), vip, action }]).sealed();
+    parts.l7 = Services(vec![evenkeel_l7::Service { slot: ServiceSlot(1), vip, site }]).sealed();
     parts
 }
 

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_datapath::maglev::Maglev;
-use evenkeel_l7::Work;
+use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_l7::balance::{Candidate, Group, Policy};
 use evenkeel_l7::proxy::seen::Log;
 use evenkeel_l7::proxy::site::{Action, Backend, Cluster, Forward};
-use evenkeel_l7::proxy::{Memory, Net, Proxy, Served, Site};
+use evenkeel_l7::proxy::{Memory, Net, Proxy, Site};
 use evenkeel_l7::route::{Path, Route, Routes};
+use evenkeel_l7::{Listener, Page, Service, Work};
 use evenkeel_tcp::{
     Buf, Config, ConnectError, ConnectionId, Endpoint, Event, HeapBuf, Piece, SendError, Settings, Stack,
     Time, Tuple,
@@ -55,6 +56,10 @@ impl Memory for Octets {
     fn of(octets: Vec<u8>) -> Self {
         let place = 0..octets.len();
         Self { octets: Rc::new(octets), place }
+    }
+
+    fn of_page(page: &Arc<Page>, _: Range<u32>) -> Self {
+        Self::of(page.octets().to_vec())
     }
 }
 
@@ -115,7 +120,11 @@ impl Net for Wire {
 
     fn abort(&mut self, _: ConnectionId) {}
 
-    fn connect(&mut self, _: Time, _: SocketAddr) -> Result<ConnectionId, ConnectError> {
+    fn unacknowledged(&self, _: ConnectionId) -> usize {
+        0
+    }
+
+    fn connect(&mut self, _: Time, _: Backend) -> Result<ConnectionId, ConnectError> {
         Ok(self.ids[1])
     }
 
@@ -136,7 +145,7 @@ fn site() -> Site {
         methods: Vec::new(),
         conditions: Vec::new(),
     };
-    let backend = Backend { slot: 0, address: "10.0.0.1:80".parse().unwrap(), identity: 1 };
+    let backend = Backend { slot: 0, epoch: 0, address: "10.0.0.1:80".parse().unwrap(), identity: 1 };
     let candidates = [Candidate { slot: 0, weight: 1 }];
     let group = Group::new(Policy::PowerOfTwo, &candidates, Arc::new(Maglev::default()), Duration::ZERO);
     let cluster = Cluster::new("all", group, vec![backend]);
@@ -168,7 +177,9 @@ fn a_request_takes_memory_a_handful_of_times() {
     let mut proxy = Proxy::new(64, 1, 1, Time(0));
     let log = Arc::new(Log::new(8));
     proxy.log_to(Arc::clone(&log));
-    proxy.accept(Time(0), client, &Served::new(Arc::new(site())));
+    let vip = Endpoint::v4([192, 0, 2, 10], 80);
+    let service = Service { slot: ServiceSlot(0), vip, site: Arc::new(site()) };
+    proxy.accept(Time(0), client, &Rc::new(Listener::new(&service)));
     let [request, response] = [REQUEST, RESPONSE].map(|octets| Octets::of(octets.to_vec()));
     for round in 0..100_u64 {
         let now = Time(1_000_000_000 + round * 1_000_000);

@@ -17,7 +17,7 @@ use evenkeel_datapath::port::{MemoryQueue, PortCapabilities};
 use evenkeel_datapath::snapshot::{ChecksumOffload, MacAddress, PortId, Snapshot, WorkerId};
 use evenkeel_datapath::time::Time;
 use evenkeel_datapath::worker::{Handle, Links, Worker};
-use evenkeel_l7::{L7, Responder};
+use evenkeel_l7::L7;
 
 use crate::exit::Failure;
 use crate::handles::{bounds, handle, stage};
@@ -37,7 +37,7 @@ const TURNS_TO_ANSWER: usize = 4_096;
 /// See the module.
 pub(crate) struct Balancer {
     control: Control,
-    worker: Worker<MemoryQueue<HeapPacket>, HeapPool, L7<HeapPacket, Responder>>,
+    worker: Worker<MemoryQueue<HeapPacket>, HeapPool, L7<HeapPacket>>,
     handle: Handle,
     to_kernel: Vec<Arc<ArrayQueue<HeapPacket>>>,
     links: Vec<Link>,

@@ -18,7 +18,7 @@ use evenkeel_datapath::pipeline::{Pipeline, PipelineConfig};
 use evenkeel_datapath::snapshot::{Snapshot, WorkerId};
 use evenkeel_datapath::twin::TwinRings;
 use evenkeel_datapath::worker::{Handle, Idle, Links, Worker};
-use evenkeel_l7::{L7, Responder};
+use evenkeel_l7::L7;
 
 use crate::exit::Failure;
 use crate::handles::{bounds, handle, random_seed, stage};
@@ -144,7 +144,7 @@ fn thread(
     };
     let commands = Arc::clone(&handle.commands);
     let worker = Worker::new(handle, pipeline, queues, pool, links, Arc::new(Snapshot::default()));
-    let worker = worker.with_stage(L7::<Mbuf, Responder>::new(stage), machine::now());
+    let worker = worker.with_stage(L7::<Mbuf>::new(stage), machine::now());
     let _ = begun.send(Ok(()));
     drop(begun);
     // The first command is the first snapshot, or to stop: no packet that waits is dropped for want of one.

@@ -1,5 +1,7 @@
 //! Connections at layer 7, as tables.
 
+use std::net::SocketAddr;
+
 use evenkeel_control::protocol::{ConnectionReport, ConnectionsReport, StepReport, TcpCountersReport};
 
 use super::list;
@@ -26,8 +28,8 @@ fn connections(connections: &[ConnectionReport]) -> Table {
     let mut table = Table::new(&[
         "worker",
         "service",
-        "client",
-        "vip",
+        "from",
+        "to",
         "state",
         "rtt-us",
         "rto-us",
@@ -39,12 +41,13 @@ fn connections(connections: &[ConnectionReport]) -> Table {
         "bytes-acked",
     ]);
     for connection in connections {
+        let end = |end: Option<SocketAddr>| end.map_or_else(|| "-".to_owned(), |end| end.to_string());
         let value = |name: &str| connection.tcp_info.value(name).to_string();
         table.row([
             connection.worker.to_string(),
             connection.service.clone().unwrap_or_else(|| "-".to_owned()),
-            connection.client.to_string(),
-            connection.vip.to_string(),
+            end(connection.client.or(connection.local)),
+            end(connection.vip.or(connection.backend)),
             connection.state.clone(),
             value("tcpi_rtt"),
             value("tcpi_rto"),

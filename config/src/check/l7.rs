@@ -44,21 +44,19 @@ pub(super) fn check(path: &str, service: &Service, findings: &mut Vec<Finding>) 
                 .clashes_with(&mode, "the mode"),
         );
     }
-    if !service.backends.is_empty() {
+    if !service.backends.is_empty() && service.respond.is_some() {
         findings.push(
-            Finding::error(
-                format!("{path}.backend[0]"),
-                "a service in mode `l7` has no backends: it answers by itself",
-            )
-            .label("the first of them")
-            .clashes_with(&mode, "the mode"),
+            Finding::error(format!("{path}.backend[0]"), "a service that answers by itself has no backends")
+                .label("the first of them")
+                .clashes_with(format!("{path}.respond"), "what it answers with"),
         );
     }
     match &service.respond {
+        None if !service.backends.is_empty() => {}
         None => findings.push(
             Finding::error(mode, format!("service `{}` has nothing to answer with", service.name))
-                .label("mode `l7` needs it")
-                .help("`respond = { status = 200, body = \"hello\\n\" }` in this table")
+                .label("mode `l7` needs backends, or a response")
+                .help("`respond = { status = 200, body = \"hello\\n\" }` in this table, or `[[service.backend]]` below it")
                 .rests_on(&[&format!("{path}.respond")]),
         ),
         Some(respond) if respond.body.is_some() && respond.body_size.is_some() => findings.push(

@@ -174,12 +174,18 @@ impl Context<'_> {
 fn full_nat(config: &Config, path: &str, service: &Service, findings: &mut Vec<Finding>) {
     let vip = service.vip.ip();
     let addresses = &config.full_nat.local_addresses;
-    if service.mode == Mode::FullNat && !addresses.iter().any(|local| local.is_ipv4() == vip.is_ipv4()) {
+    let is_at_layer_7 = service.mode == Mode::L7 && !service.backends.is_empty();
+    if (service.mode == Mode::FullNat || is_at_layer_7)
+        && !addresses.iter().any(|local| local.is_ipv4() == vip.is_ipv4())
+    {
         let example = if vip.is_ipv4() { "10.0.1.10" } else { "fd00:1::10" };
         findings.push(
             Finding::error(
                 format!("{path}.mode"),
-                format!("full NAT has no {} address to send from", family(vip)),
+                match is_at_layer_7 {
+                    true => format!("there is no {} address to reach backends from", family(vip)),
+                    false => format!("full NAT has no {} address to send from", family(vip)),
+                },
             )
             .label(format!("service `{}` needs one", service.name))
             .help(format!("`local_addresses = [\"{example}\"]` in `[full_nat]`"))

@@ -27,10 +27,9 @@ impl Control {
                 return Ok(self.search(FlowQuestion::List { from: 0 }, filter, limit, now));
             }
             Request::ConnectionList { service, limit } => {
-                let vip =
-                    service.map(|name| self.desired.service(&name).map(|service| service.vip)).transpose()?;
+                let Filter { service, .. } = self.filter(service.as_deref(), None, None)?;
                 let limit = listed(limit)? as usize;
-                return Ok(self.survey(Wanted::List { vip, limit }, now));
+                return Ok(self.survey(Wanted::List { service, limit }, now));
             }
             Request::ConnectionShow { client, vip } => {
                 return Ok(self.survey(Wanted::Show(client, vip), now));

@@ -27,10 +27,18 @@ pub struct ConnectionReport {
     pub worker: u8,
     /// The service's name; absent if the service has been removed.
     pub service: Option<String>,
-    /// The client.
-    pub client: SocketAddr,
+    /// Of a client's connection: the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<SocketAddr>,
     /// Where the client connected to.
-    pub vip: SocketAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vip: Option<SocketAddr>,
+    /// Of a connection to a backend: where it leaves from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<SocketAddr>,
+    /// The backend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<SocketAddr>,
     /// Where it stands, as `ss` says it.
     pub state: String,
     /// In the terms of Linux's TCP_INFO: times in microseconds, and what is called `bytes` in octets.

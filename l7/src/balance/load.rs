@@ -53,6 +53,13 @@ impl Loads {
         Self(vec![Load::default(); slots])
     }
 
+    /// There are so many slots from now on, and not fewer.
+    pub fn grow(&mut self, slots: usize) {
+        if self.0.len() < slots {
+            self.0.resize(slots, Load::default());
+        }
+    }
+
     /// That of a backend. A slot that does not exist has no load.
     #[must_use]
     pub fn of(&self, slot: u16) -> Load {

@@ -165,7 +165,7 @@ impl<O: Memory> Proxy<O> {
     ) {
         let served = Rc::clone(&client.served);
         let Some(exchange) = of(client) else { return };
-        let Some(slot) = self.places.upstream_mut(id).map(|upstream| upstream.backend) else { return };
+        let Some(slot) = self.places.upstream_mut(id).map(|upstream| upstream.backend.slot) else { return };
         let Some(cluster) = served.site.clusters.get(exchange.plan.cluster) else { return };
         let status = exchange.account.status;
         let has_failed = cause.is_some() || matches!(status, 502..=504);

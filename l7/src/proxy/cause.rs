@@ -43,6 +43,7 @@ causes! {
     ResponseTime "response_time" "The backend's response did not begin in time."
     BadResponse "bad_response" "The backend's response is malformed."
     Unwelcome "unwelcome" "The backend's response had a status upon which the route tries another one."
+    Down "down" "The backend was taken out of service before its response began."
     BackendCut "backend_cut" "The backend closed or reset the connection in the midst of its response."
     ClientGone "client_gone" "The client closed or reset its connection before the response was whole."
     IdleTime "idle_time" "Nothing moved for too long."
@@ -56,6 +57,7 @@ impl Cause {
             Self::Malformed => (400, ""),
             Self::HeadTime | Self::ContentTime => (408, "The request did not come in time."),
             Self::NoBackend => (503, "There is no backend for it."),
+            Self::Down => (503, "The backend was taken out of service."),
             Self::Busy | Self::QueueTime => (503, "There are too many requests."),
             Self::Connect => (502, "No backend could be reached."),
             Self::NoResponse | Self::BackendCut | Self::ClientGone => (502, "The backend gave no response."),

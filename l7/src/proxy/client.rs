@@ -1,6 +1,7 @@
 //! A client's connection.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_tcp::{ConnectionId, Time};
@@ -11,9 +12,9 @@ use super::outbox::{Outbox, Sent};
 use super::request::Read;
 use super::words::Words;
 use super::{Memory, Net, Next, Proxy, Served, Site};
-use crate::Work;
 use crate::http::HeadEnd;
 use crate::proxy_protocol::Addresses;
+use crate::{Listener, Page, Work};
 
 /// How long a client may take to close its side once this side is closed.
 const LINGER_TIME: Duration = Duration::from_secs(5);
@@ -22,6 +23,8 @@ const LINGER_TIME: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Client<O> {
     pub(super) id: ConnectionId,
+    pub(super) listener: Rc<Listener>,
+    /// The service as it was when the request that is under way came.
     pub(super) served: Rc<Served>,
     /// Of the head that is coming.
     pub(super) end: HeadEnd,
@@ -31,6 +34,8 @@ pub(super) struct Client<O> {
     pub(super) until: Time,
     /// What a header of the PROXY protocol told.
     pub(super) announced: Option<Box<Addresses>>,
+    /// Octets that had not been acknowledged when a deadline last passed.
+    unacknowledged: usize,
     /// The connection is over.
     pub(super) is_closed: bool,
 }
@@ -65,16 +70,19 @@ impl<O> State<O> {
 }
 
 impl<O: Memory> Client<O> {
-    pub(super) fn new(id: ConnectionId, served: &Rc<Served>, now: Time) -> Self {
+    pub(super) fn new(id: ConnectionId, listener: &Rc<Listener>, now: Time) -> Self {
+        let served = listener.served();
         let is_announced = served.site.announced_by.is_some();
         Self {
             id,
-            served: Rc::clone(served),
+            listener: Rc::clone(listener),
             end: HeadEnd::of_request(),
             state: if is_announced { State::Announcing } else { State::first(&served.site) },
             outbox: Outbox::default(),
             until: now + served.site.head_time,
+            served,
             announced: None,
+            unacknowledged: 0,
             is_closed: false,
         }
     }
@@ -91,6 +99,16 @@ impl<O: Memory> Client<O> {
     /// The octets of such an answer.
     pub(super) fn say(&mut self, now: Time, octets: Vec<u8>, closes: bool) {
         self.outbox.push(O::of(octets));
+        self.state = State::Answering { closes };
+        self.until = now + self.served.site.rest_time;
+    }
+
+    /// A page, or its head alone.
+    pub(super) fn show(&mut self, now: Time, page: &Arc<Page>, is_head: bool, closes: bool) {
+        self.outbox.push(O::of_page(page, page.head(closes)));
+        if !is_head && !page.body().is_empty() {
+            self.outbox.push(O::of_page(page, page.body()));
+        }
         self.state = State::Answering { closes };
         self.until = now + self.served.site.rest_time;
     }
@@ -138,6 +156,8 @@ impl<O: Memory> Proxy<O> {
                         net.release(client.id);
                         return Next::End;
                     }
+                    // Half of a head, and nothing is to follow: no answer is owed.
+                    Read::Nothing if net.is_ending(client.id) => linger(net, now, client),
                     Read::Nothing => return Next::Wait(client.until),
                 },
                 State::Exchanging(_) => {
@@ -153,7 +173,7 @@ impl<O: Memory> Proxy<O> {
                 },
                 State::Lingering => {
                     net.consume(client.id, net.readable(client.id));
-                    if net.is_at_end(client.id) {
+                    if net.is_at_end(client.id) || now >= client.until {
                         net.release(client.id);
                         return Next::End;
                     }
@@ -172,6 +192,17 @@ impl<O: Memory> Proxy<O> {
         if now < client.until {
             return;
         }
+        let unacknowledged = net.unacknowledged(client.id);
+        let before = std::mem::replace(&mut client.unacknowledged, unacknowledged);
+        let is_rest_only = matches!(
+            client.state,
+            State::Reading { has_begun: false } | State::Answering { .. } | State::Lingering
+        );
+        // Who takes long to take what it asked for is at rest only then; and who takes nothing is gone.
+        if is_rest_only && unacknowledged > 0 && unacknowledged != before {
+            client.until = now + client.served.site.rest_time;
+            return;
+        }
         match client.state {
             State::Reading { has_begun: true } if net.readable(client.id) > 0 => {
                 let (status, text) = Cause::HeadTime.words();
@@ -180,6 +211,7 @@ impl<O: Memory> Proxy<O> {
             }
             State::Reading { .. } => linger(net, now, client),
             State::Exchanging(_) => self.exchange_expired(net, now, client),
+            State::Lingering if unacknowledged == 0 => {}
             State::Announcing
             | State::Securing
             | State::Answering { .. }

@@ -105,7 +105,7 @@ impl<O: Memory> Proxy<O> {
         let cluster = served.site.clusters.get(of(client)?.plan.cluster)?;
         let announcement = cluster.announce.map(|version| Origin::of(net, client).announcement(version));
         let exchange = of(client)?;
-        let Ok(upstream) = net.connect(now, backend.address) else {
+        let Ok(upstream) = net.connect(now, backend) else {
             self.give_up(now, client, Cause::Busy);
             return None;
         };
@@ -117,7 +117,7 @@ impl<O: Memory> Proxy<O> {
         // There is room for it before everything else, and before TLS.
         announcement.into_iter().for_each(|octets| drop(net.send(upstream, O::of(octets))));
         let place =
-            Upstream { tunnel, is_announced, ..Upstream::new(upstream, slot, cluster.tls.as_ref(), id) };
+            Upstream { tunnel, is_announced, ..Upstream::new(upstream, backend, cluster.tls.as_ref(), id) };
         self.places.put(upstream, Place::Upstream(Box::new(place)));
         exchange.phase = Phase::Connecting(upstream);
         client.until = exchange.within(now, exchange.plan.timeouts.connect);
@@ -148,12 +148,14 @@ impl<O: Memory> Proxy<O> {
         rest_time: Duration,
     ) {
         let Some(upstream) = self.places.upstream_mut(id) else { return };
-        let (slot, kind) = (upstream.backend, Kind::of(upstream.tls.as_ref()));
+        let (backend, kind) = (upstream.backend, Kind::of(upstream.tls.as_ref()));
+        let slot = backend.slot;
         self.loads.ended(slot, now, how);
         // What comes without having been asked for belongs to nobody.
         let is_shared = upstream.tunnel.is_none() && !upstream.is_announced;
-        let may_rest =
-            is_good && is_shared && !upstream.is_closed && !net.is_at_end(id) && net.readable(id) == 0;
+        let is_quiet = !upstream.is_closed && !net.is_ending(id) && net.readable(id) == 0;
+        let serves = !upstream.is_cut && self.known.serves(&backend);
+        let may_rest = is_good && is_shared && is_quiet && serves;
         let next = if may_rest {
             upstream.client = None;
             self.deadlines.set(id.index(), now + rest_time);
@@ -161,7 +163,10 @@ impl<O: Memory> Proxy<O> {
         } else {
             let is_tunnel = upstream.tunnel.is_some();
             drop(self.places.take_upstream(id));
-            net.abort(id);
+            match how {
+                Ended::Answered(_) => net.release(id),
+                Ended::Failed | Ended::Abandoned => net.abort(id),
+            }
             if is_tunnel { None } else { self.pools.closed(slot, id) }
         };
         self.waiting.extend(next);

@@ -1,5 +1,7 @@
 //! What is to become of a request.
 
+use std::sync::Arc;
+
 use evenkeel_datapath::hash::Random;
 
 use super::forwarded::{RequestId, Told};
@@ -8,6 +10,7 @@ use super::seen::{Record, Text};
 use super::site::{Action, Destination, Forward, Salt, Timeouts};
 use super::words::Words;
 use super::{Desk, Site};
+use crate::Page;
 use crate::http::{Authority, Framing, Method, Name, Refusal, Request, Scratch, Version};
 use crate::route::{Facts, normal_host};
 
@@ -24,6 +27,8 @@ pub(super) enum Decided {
         route: Option<usize>,
         record: Option<Box<Record>>,
     },
+    /// This page answers it.
+    Page { page: Arc<Page>, is_head: bool, closes: bool, route: usize, record: Option<Box<Record>> },
 }
 
 /// How a request goes on.
@@ -93,10 +98,18 @@ pub(super) fn decide(
     };
     Ok(match found {
         // A tunnel to anywhere is nothing that a balancer gives (RFC 9110, section 9.3.6).
-        _ if request.method == Method::Connect => answer(words(405, ""), record),
+        // Whoever wants one has more to say than requests.
+        _ if request.method == Method::Connect => {
+            let words = Words { closes: true, ..words(405, "There are no tunnels here.") };
+            let (octets, status) = (words.octets(), words.status);
+            Decided::Answer { octets, closes: true, status, route, record }
+        }
         None => answer(words(404, "No route leads there."), record),
         Some((_, Action::Respond { status, text, fields })) => {
             answer(Words { fields: Some(fields), ..words(*status, text) }, record)
+        }
+        Some((route, Action::Page(page))) => {
+            Decided::Page { page: Arc::clone(page), is_head: kept.is_head, closes, route, record }
         }
         Some((_, Action::Redirect(redirect))) => {
             let default = Authority { host: &site.default_host, port: None };

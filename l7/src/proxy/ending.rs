@@ -75,6 +75,15 @@ impl<O: Memory> Proxy<O> {
         }
     }
 
+    /// How a conversation ends whose backend is taken out of service.
+    pub(super) fn end_of_cut(&self, client: &mut Client<O>) -> End {
+        match of(client).map(|exchange| &exchange.phase) {
+            Some(Phase::Relaying { keeps, .. }) => End::Cut(*keeps),
+            Some(Phase::Tunnelling { .. }) => End::Tunnelled(Some(Cause::Down)),
+            _ => End::Failed(Cause::Down),
+        }
+    }
+
     /// A backend fails in the midst of its response.
     fn cut<N: Net<Octets = O>>(
         &mut self,
@@ -101,10 +110,10 @@ impl<O: Memory> Proxy<O> {
     ) {
         let upstream = self.places.upstream_mut(id);
         let (slot, was_reused) =
-            upstream.map_or((None, false), |upstream| (Some(upstream.backend), upstream.is_reused));
+            upstream.map_or((None, false), |upstream| (Some(upstream.backend.slot), upstream.is_reused));
         // A connection that was closed while it lay ready says nothing about its backend.
         let is_stale = was_reused && cause == Cause::NoResponse;
-        if is_stale {
+        if is_stale || cause == Cause::Down {
             self.drop_upstream(net, now, id, Ended::Abandoned);
         } else {
             self.judge(now, client, id, Some(cause), None);
@@ -130,7 +139,7 @@ impl<O: Memory> Proxy<O> {
         let Some(forward) = served.site.forward(exchange.plan.route) else { return false };
         let may_repeat = exchange.may_repeat(cause, is_stale, &forward.retries);
         // The first such connection costs nothing: nobody was asked twice, and nobody was too busy.
-        let is_free = is_stale && !exchange.is_wary;
+        let is_free = is_stale && !exchange.is_wary || cause == Cause::Down;
         if may_repeat && !is_free && cause != Cause::Unwelcome {
             exchange.retry = None;
             exchange.retry = served.retry(exchange.plan.cluster, now);

@@ -109,6 +109,7 @@ impl<O: Memory> Exchange<O> {
         let is_here = self.kept.framing == Framing::None && self.head.is_some();
         let may_be_done_twice = match cause {
             Cause::NoResponse => self.kept.is_idempotent && was_reused,
+            Cause::Down => self.kept.is_idempotent,
             Cause::Unwelcome => self.kept.is_safe,
             _ => false,
         };
@@ -143,7 +144,9 @@ impl<O: Memory> Proxy<O> {
             client.state = State::Broken;
             return None;
         };
-        let result: Result<Option<Next>, End> = if is_tunnel {
+        let result: Result<Option<Next>, End> = if upstream.is_cut {
+            Err(self.end_of_cut(client))
+        } else if is_tunnel {
             self.tunnel(net, now, client, &mut upstream, work)
         } else {
             self.converse(net, now, client, &mut upstream, work)
@@ -166,6 +169,10 @@ impl<O: Memory> Proxy<O> {
         let until = client.until;
         let upstream = self.places.upstream_mut(id);
         match upstream {
+            Some(upstream) if upstream.is_cut => {
+                self.failed(net, now, client, id, Cause::Down);
+                None
+            }
             Some(upstream) if upstream.is_closed => {
                 self.failed(net, now, client, id, Cause::Connect);
                 None
@@ -187,7 +194,7 @@ impl<O: Memory> Proxy<O> {
         }
         exchange.ask(now, id);
         exchange.account.connected(now);
-        if let Some(tally) = self.backends.get_mut(usize::from(upstream.backend)) {
+        if let Some(tally) = self.backends.get_mut(usize::from(upstream.backend.slot)) {
             tally.requests += 1;
         }
         client.until = exchange.within(now, exchange.plan.timeouts.idle);

@@ -16,6 +16,7 @@ mod account;
 mod announce;
 mod budget;
 mod cause;
+mod change;
 mod client;
 mod connect;
 mod converse;
@@ -44,7 +45,8 @@ mod tunnel;
 mod words;
 
 pub use cause::Cause;
-pub use net::{Memory, Net, OnStack};
+pub use change::Whose;
+pub use net::{Locals, Memory, Net, OnStack};
 pub use secure::{Identity, Security, TlsCounts, TlsProxy, UpstreamTls};
 pub use served::Served;
 pub use site::Site;
@@ -53,11 +55,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_tcp::wheel::Wheel;
 use evenkeel_tcp::{ConnectionId, Event, Time};
 
-use crate::Work;
 use crate::balance::Loads;
+use crate::{Listener, Work};
+use change::Known;
 use client::Client;
 use desk::Desk;
 use outlier::Outliers;
@@ -73,6 +77,11 @@ pub struct Proxy<O> {
     outliers: Outliers,
     /// By the slot of the backend.
     backends: Vec<Tally>,
+    known: Known,
+    /// How far the look at all connections has come that a change has made necessary.
+    looked_at: Option<usize>,
+    /// Services of clients' connections that have ended, until somebody asks.
+    ended: Vec<ServiceSlot>,
     deadlines: Wheel,
     /// Clients that have more to do and had no turn, each at least once.
     waiting: VecDeque<ConnectionId>,
@@ -100,6 +109,9 @@ impl<O: Memory> Proxy<O> {
             loads: Loads::new(slots),
             outliers: Outliers::new(slots),
             backends: vec![Tally::default(); slots],
+            known: Known::new(slots),
+            looked_at: None,
+            ended: Vec::new(),
             deadlines: Wheel::new(connections, now),
             waiting: VecDeque::new(),
             desk: Desk::new(seed),
@@ -124,8 +136,8 @@ impl<O: Memory> Proxy<O> {
     }
 
     /// A client has connected.
-    pub fn accept(&mut self, now: Time, id: ConnectionId, served: &Rc<Served>) {
-        let client = Client::new(id, served, now);
+    pub fn accept(&mut self, now: Time, id: ConnectionId, listener: &Rc<Listener>) {
+        let client = Client::new(id, listener, now);
         self.deadlines.set(id.index(), client.until());
         self.places.put(id, Place::Client(Box::new(client)));
         self.waiting.push_back(id);
@@ -157,6 +169,7 @@ impl<O: Memory> Proxy<O> {
 
     /// Does what is due, and what was left.
     pub fn advance<N: Net<Octets = O>>(&mut self, net: &mut N, now: Time, work: &mut Work) {
+        self.look_at_some(net, now, work);
         while let Some(index) = self.deadlines.expire(now, &mut work.0) {
             match self.places.id_at(index) {
                 Some(id) if self.places.is_client(id) => {
@@ -183,7 +196,8 @@ impl<O: Memory> Proxy<O> {
     /// When it wants [`Proxy::advance`] to be called: the past if something was left.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        if self.waiting.is_empty() { self.deadlines.next_deadline() } else { Some(Time(0)) }
+        let is_idle = self.waiting.is_empty() && self.looked_at.is_none();
+        if is_idle { self.deadlines.next_deadline() } else { Some(Time(0)) }
     }
 
     /// Goes on with a client as far as it can.
@@ -194,19 +208,24 @@ impl<O: Memory> Proxy<O> {
             Next::Again => self.waiting.push_back(id),
             Next::End => {
                 self.deadlines.cancel(id.index());
+                self.ended.push(client.listener.slot);
                 return;
             }
         }
         self.places.put(id, Place::Client(client));
     }
 
-    /// A connection to a backend that is of no use any more.
+    /// A connection to a backend, at rest, that is of no use any more.
     fn discard<N: Net<Octets = O>>(&mut self, net: &mut N, id: ConnectionId) {
         if let Some(upstream) = self.places.take_upstream(id) {
-            let next = self.pools.closed(upstream.backend, id);
+            let next = self.pools.closed(upstream.backend.slot, id);
             self.waiting.extend(next);
             self.deadlines.cancel(id.index());
-            net.abort(id);
+            if upstream.is_cut || net.readable(id) > 0 {
+                net.abort(id);
+            } else {
+                net.release(id);
+            }
         }
     }
 }

@@ -11,6 +11,8 @@ use evenkeel_tcp::{
 use rustls::ServerConfig;
 
 use super::secure::{Security, UpstreamTls};
+use super::site::Backend;
+use crate::Page;
 
 /// Memory that octets lie in, wherever they came from.
 pub trait Memory: Buf {
@@ -21,6 +23,10 @@ pub trait Memory: Buf {
     /// Octets of the proxy's own.
     #[must_use]
     fn of(octets: Vec<u8>) -> Self;
+
+    /// Octets `place` of a page.
+    #[must_use]
+    fn of_page(page: &Arc<Page>, place: Range<u32>) -> Self;
 }
 
 /// Connections, of a stack of ours or of the kernel's. What is asked of a connection that is no more is nothing, and does nothing.
@@ -58,11 +64,14 @@ pub trait Net {
     /// Ends a connection here and now.
     fn abort(&mut self, id: ConnectionId);
 
+    /// Octets that were given to send and that the other side has not acknowledged.
+    fn unacknowledged(&self, id: ConnectionId) -> usize;
+
     /// Opens a connection to a backend.
     ///
     /// # Errors
     /// When there is no room, or no port left.
-    fn connect(&mut self, now: Time, to: SocketAddr) -> Result<ConnectionId, ConnectError>;
+    fn connect(&mut self, now: Time, to: Backend) -> Result<ConnectionId, ConnectError>;
 
     /// Who is at the other end.
     fn remote(&self, id: ConnectionId) -> Option<SocketAddr>;
@@ -99,19 +108,48 @@ impl Memory for HeapBuf {
     fn of(octets: Vec<u8>) -> Self {
         Self::from(octets)
     }
+
+    fn of_page(page: &Arc<Page>, place: Range<u32>) -> Self {
+        Self::from(page.octets().get(place.start as usize..place.end as usize).unwrap_or_default())
+    }
 }
 
-/// A stack of ours, and where its connections to backends come from: `local` draws the local end of one, whose answers come back here.
+/// Where a stack's connections to backends leave from.
+pub trait Locals {
+    /// Draws the local end of one, whose answers come back here; `None` if there is none left.
+    fn draw(&mut self, to: Backend) -> Option<Endpoint>;
+
+    /// What was drawn last is this connection's, or nobody's.
+    fn drawn_for(&mut self, id: Option<ConnectionId>) {
+        let _ = id;
+    }
+
+    /// The proxy has let go of a connection, to a backend or not.
+    fn let_go(&mut self, id: ConnectionId) {
+        let _ = id;
+    }
+}
+
+impl<F: FnMut(SocketAddr) -> Option<Endpoint>> Locals for F {
+    fn draw(&mut self, to: Backend) -> Option<Endpoint> {
+        self(to.address)
+    }
+}
+
+/// Local ends that are tried for a connection: one that was closed a moment ago is not to be had again at once.
+const TRIES: u32 = 4;
+
+/// A stack of ours.
 pub struct OnStack<'s, B, L> {
     /// The stack.
     pub stack: &'s mut Stack<B>,
-    /// See above.
+    /// Where its connections to backends leave from.
     pub local: L,
     /// How connections to backends are made.
     pub settings: Settings,
 }
 
-impl<B: Memory, L: FnMut(SocketAddr) -> Option<Endpoint>> Net for OnStack<'_, B, L> {
+impl<B: Memory, L: Locals> Net for OnStack<'_, B, L> {
     type Octets = B;
 
     fn unread(&self, id: ConnectionId) -> impl Iterator<Item = Piece<'_, B>> {
@@ -144,15 +182,29 @@ impl<B: Memory, L: FnMut(SocketAddr) -> Option<Endpoint>> Net for OnStack<'_, B,
 
     fn release(&mut self, id: ConnectionId) {
         self.stack.release(id);
+        self.local.let_go(id);
     }
 
     fn abort(&mut self, id: ConnectionId) {
         self.stack.abort(id);
+        self.local.let_go(id);
     }
 
-    fn connect(&mut self, now: Time, to: SocketAddr) -> Result<ConnectionId, ConnectError> {
-        let local = (self.local)(to).ok_or(ConnectError::TooMany)?;
-        self.stack.connect(now, Tuple { local, remote: to.into() }, &self.settings)
+    fn unacknowledged(&self, id: ConnectionId) -> usize {
+        self.stack.unacknowledged(id)
+    }
+
+    fn connect(&mut self, now: Time, to: Backend) -> Result<ConnectionId, ConnectError> {
+        let mut connected = Err(ConnectError::InUse);
+        for _ in 0..TRIES {
+            if connected != Err(ConnectError::InUse) {
+                break;
+            }
+            let local = self.local.draw(to).ok_or(ConnectError::TooMany)?;
+            connected = self.stack.connect(now, Tuple { local, remote: to.address.into() }, &self.settings);
+            self.local.drawn_for(connected.ok());
+        }
+        connected
     }
 
     fn remote(&self, id: ConnectionId) -> Option<SocketAddr> {

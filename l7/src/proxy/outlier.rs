@@ -27,6 +27,20 @@ impl Outliers {
         Self(vec![Seen::default(); slots])
     }
 
+    /// There are so many slots from now on, and not fewer.
+    pub(super) fn grow(&mut self, slots: usize) {
+        if self.0.len() < slots {
+            self.0.resize(slots, Seen::default());
+        }
+    }
+
+    /// Another backend has the slot, or the same one comes back.
+    pub(super) fn forget(&mut self, slot: u16) {
+        if let Some(seen) = self.0.get_mut(usize::from(slot)) {
+            *seen = Seen::default();
+        }
+    }
+
     /// True if a backend is left alone.
     pub(super) fn is_out(&self, slot: u16, now: Time) -> bool {
         self.0.get(usize::from(slot)).is_some_and(|seen| now < seen.out_until)

@@ -18,7 +18,9 @@ impl<O: Memory> Proxy<O> {
         let cluster = served.site.clusters.get(exchange.plan.cluster)?;
         let random = self.desk.random.next();
         let question = Question { now, random, hash: exchange.plan.hash.unwrap_or(random) };
-        let is_left = |slot: u16| !exchange.tried.contains(&slot);
+        let known = &self.known;
+        let serves = |slot: u16| cluster.backend(slot).is_some_and(|backend| known.serves(backend));
+        let is_left = |slot: u16| !exchange.tried.contains(&slot) && serves(slot);
         let is_good = |slot: u16| is_left(slot) && !self.outliers.is_out(slot, now);
         let mut standing = served.standing(exchange.plan.cluster)?;
         let stuck = exchange.plan.stuck.filter(|slot| is_good(*slot));

@@ -7,6 +7,7 @@ use evenkeel_tcp::ConnectionId;
 use super::UpstreamTls;
 use super::client::Client;
 use super::outbox::Outbox;
+use super::site::Backend;
 use super::ticket::Ticket;
 use crate::http::HeadEnd;
 
@@ -21,8 +22,7 @@ pub(super) enum Place<O> {
 #[derive(Debug)]
 pub(super) struct Upstream<O> {
     pub(super) id: ConnectionId,
-    /// The slot of the backend.
-    pub(super) backend: u16,
+    pub(super) backend: Backend,
     /// What is spoken over it.
     pub(super) tls: Option<Arc<UpstreamTls>>,
     /// Whose request it serves; nobody's while it lies in the pool.
@@ -32,6 +32,8 @@ pub(super) struct Upstream<O> {
     pub(super) is_connected: bool,
     /// It is over, though what had come may still be read.
     pub(super) is_closed: bool,
+    /// Its backend is down: it is to end.
+    pub(super) is_cut: bool,
     /// It has served a request before.
     pub(super) is_reused: bool,
     /// Of the head that is coming.
@@ -46,7 +48,7 @@ pub(super) struct Upstream<O> {
 impl<O> Upstream<O> {
     pub(super) fn new(
         id: ConnectionId,
-        backend: u16,
+        backend: Backend,
         tls: Option<&Arc<UpstreamTls>>,
         client: ConnectionId,
     ) -> Self {
@@ -58,6 +60,7 @@ impl<O> Upstream<O> {
             is_securing: false,
             is_connected: false,
             is_closed: false,
+            is_cut: false,
             is_reused: false,
             end: HeadEnd::of_response(),
             outbox: Outbox::default(),
@@ -80,7 +83,7 @@ impl<O> Default for Places<O> {
 }
 
 impl<O> Place<O> {
-    fn id(&self) -> ConnectionId {
+    pub(super) fn id(&self) -> ConnectionId {
         match self {
             Self::Client(client) => client.id,
             Self::Upstream(upstream) => upstream.id,
@@ -106,7 +109,17 @@ impl<O> Places<O> {
 
     /// The connection at this index.
     pub(super) fn id_at(&self, index: u32) -> Option<ConnectionId> {
-        self.places.get(index as usize)?.as_ref().map(Place::id)
+        self.at(index as usize).map(Place::id)
+    }
+
+    /// Connections lie below this place.
+    pub(super) const fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// What is at this place.
+    pub(super) fn at(&self, place: usize) -> Option<&Place<O>> {
+        self.places.get(place)?.as_ref()
     }
 
     /// The client that a connection concerns.
@@ -118,8 +131,7 @@ impl<O> Places<O> {
     }
 
     pub(super) fn is_client(&self, id: ConnectionId) -> bool {
-        let place = self.places.get(id.index() as usize).and_then(Option::as_ref);
-        matches!(place, Some(Place::Client(client)) if client.id == id)
+        matches!(self.at(id.index() as usize), Some(Place::Client(client)) if client.id == id)
     }
 
     /// The connection is over.

@@ -58,6 +58,26 @@ impl Pools {
         Self(pools)
     }
 
+    /// There are so many slots from now on, and not fewer.
+    pub(super) fn grow(&mut self, slots: usize) {
+        if self.0.len() < slots {
+            self.0.resize_with(slots, Pool::default);
+        }
+    }
+
+    /// Another backend has the slot.
+    pub(super) fn forget(&mut self, slot: u16) {
+        if let Some(pool) = self.of(slot) {
+            pool.idle.clear();
+            pool.open = 0;
+        }
+    }
+
+    /// Nobody waits for the backend any more; tells who did.
+    pub(super) fn dismiss(&mut self, slot: u16) -> VecDeque<ConnectionId> {
+        self.of(slot).map(|pool| std::mem::take(&mut pool.queue)).unwrap_or_default()
+    }
+
     fn of(&mut self, slot: u16) -> Option<&mut Pool> {
         self.0.get_mut(usize::from(slot))
     }

@@ -1,6 +1,6 @@
 //! From octets of a client to a request that is under way, or an answer to it.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use evenkeel_tcp::Time;
 
@@ -41,11 +41,12 @@ impl<O: Memory> Proxy<O> {
             return Read::Tired;
         }
         if let State::Reading { has_begun: false } = client.state {
-            client.served = client.served.latest();
+            client.served = client.listener.served();
             client.state = State::Reading { has_begun: true };
             client.until = now + client.served.site.head_time;
         }
-        let site = Arc::clone(&client.served.site);
+        let served = Rc::clone(&client.served);
+        let site = &served.site;
         let is_draining = self.is_draining || site.is_draining;
         let desk = &mut self.desk;
         let mut gathered = std::mem::take(&mut desk.head);
@@ -58,7 +59,7 @@ impl<O: Memory> Proxy<O> {
             Ok(Some(head)) => {
                 let end = head.end;
                 let octets = octets.get(head).unwrap_or_default();
-                Some((end, decide(&site, octets, Origin::of(net, client), is_draining, desk)))
+                Some((end, decide(site, octets, Origin::of(net, client), is_draining, desk)))
             }
         };
         desk.head = gathered;
@@ -79,6 +80,15 @@ impl<O: Memory> Proxy<O> {
                 });
                 self.desk.paper.answered(now, record, status, None);
                 client.say(now, octets, closes);
+            }
+            Ok(Decided::Page { page, is_head, closes, route, record }) => {
+                let status = page.status();
+                client.served.count(route, |tally| {
+                    tally.requests += 1;
+                    tally.answered(status);
+                });
+                self.desk.paper.answered(now, record, status, None);
+                client.show(now, &page, is_head, closes);
             }
             Ok(Decided::Forward(kept, mut plan)) => {
                 client.served.count(plan.route, |tally| tally.requests += 1);

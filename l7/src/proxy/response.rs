@@ -177,7 +177,7 @@ impl<O> Asked<'_, O> {
         }
         forward.response.write(head);
         let cluster = self.site.clusters.get(self.exchange.plan.cluster);
-        let slot = self.upstream.backend;
+        let slot = self.upstream.backend.slot;
         if let (Some(sticky), Some(cluster), false) =
             (&forward.sticky, cluster, self.exchange.plan.stuck == Some(slot))
             && let Some(backend) = cluster.backend(slot)

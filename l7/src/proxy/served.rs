@@ -22,8 +22,6 @@ pub struct Served {
     /// By route.
     tallies: Vec<Rc<RefCell<Tally>>>,
     front: Rc<Front>,
-    /// What serves from now on.
-    successor: RefCell<Option<Rc<Served>>>,
 }
 
 /// What never came to a route.
@@ -45,11 +43,12 @@ impl Served {
             unannounced: Cell::new(0),
             unrouted: Cell::new(0),
         };
-        Rc::new(Self { site, standings, tallies, front: Rc::new(front), successor: RefCell::default() })
+        Rc::new(Self { site, standings, tallies, front: Rc::new(front) })
     }
 
-    /// Has clients served by another site from their next request on. Routes and clusters of the same name go on counting.
-    pub fn replace(&self, site: Arc<Site>) -> Rc<Self> {
+    /// The same service with another site. Routes and clusters of the same name go on counting.
+    #[must_use]
+    pub fn replaced(&self, site: Arc<Site>) -> Rc<Self> {
         let old_clusters = || self.site.clusters.iter().zip(&self.standings);
         let standing = |name: &str| {
             let old = old_clusters().find(|(cluster, _)| cluster.name == name);
@@ -62,19 +61,7 @@ impl Served {
         let tally = |name: &str| by_name.get(name).map(|tally| Rc::clone(tally)).unwrap_or_default();
         let tallies = site.routes.routes().iter().map(|route| tally(&route.name)).collect();
         let front = Rc::clone(&self.front);
-        let next = Rc::new(Self { site, standings, tallies, front, successor: RefCell::default() });
-        self.successor.replace(Some(Rc::clone(&next)));
-        next
-    }
-
-    /// What serves now.
-    pub(super) fn latest(self: &Rc<Self>) -> Rc<Self> {
-        let mut latest = Rc::clone(self);
-        loop {
-            let next = latest.successor.borrow().as_ref().map(Rc::clone);
-            let Some(next) = next else { return latest };
-            latest = next;
-        }
+        Rc::new(Self { site, standings, tallies, front })
     }
 
     /// What was counted of a route, by its index.

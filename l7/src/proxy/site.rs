@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 use crate::http::{Limits, PathRules};
-use crate::route::Routes;
+use crate::route::{Path, Route, Routes};
 
 pub use action::{Action, Destination, Forward, Retries, Timeouts};
 pub use cluster::{Backend, Budget, Cluster, Ejection};
@@ -101,12 +101,26 @@ impl Site {
         }
     }
 
+    /// A service that does the same with every request.
+    #[must_use]
+    pub fn always(action: Action, clusters: Vec<Cluster>) -> Self {
+        let route = Route {
+            name: "all".to_owned(),
+            hosts: Vec::new(),
+            path: Path::Any,
+            methods: Vec::new(),
+            conditions: Vec::new(),
+        };
+        // A route without a pattern has none that is malformed.
+        Self::new(Routes::compile(vec![route]).unwrap_or_default(), vec![action], clusters)
+    }
+
     /// How requests of a route are forwarded, if they are.
     #[must_use]
     pub fn forward(&self, route: usize) -> Option<&Forward> {
         match self.actions.get(route)? {
             Action::Forward(forward) => Some(forward),
-            Action::Redirect(_) | Action::Respond { .. } => None,
+            Action::Redirect(_) | Action::Respond { .. } | Action::Page(_) => None,
         }
     }
 }

@@ -2,28 +2,28 @@
 
 use evenkeel_datapath::packet::Packet;
 
-use super::{Held, Running};
-use crate::Application;
+use super::Running;
+use crate::proxy::Whose;
 use crate::query::{ConnectionView, PLACES_PER_ANSWER, Query};
 
-impl<P: Packet, R: Application<Held<P>>> Running<P, R> {
+impl<P: Packet> Running<P> {
     pub(super) fn answer(&mut self, query: &mut Query) {
         let numbers = self.stack.counters().iter().map(|(_, value)| value);
         let gauges = [u64::from(self.stack.connections()), self.stack.time_wait(), self.stack.memory()];
         let room = query.counters.capacity();
         query.counters.extend(numbers.chain(gauges).take(room));
         let end = query.from.saturating_add(PLACES_PER_ANSWER);
-        for place in query.from..end.min(self.application.places()) {
-            let Some(id) = self.application.at(place) else { continue };
+        for place in query.from..end.min(self.proxy.places()) {
+            let Some(Whose { id, service, backend }) = self.proxy.at(place) else { continue };
             let Some((tuple, info)) = self.stack.tuple(id).zip(self.stack.info(id)) else { continue };
-            if query.only.is_some_and(|only| only != tuple) {
+            if query.only.is_some_and(|only| only != tuple && only.reversed() != tuple) {
                 continue;
             }
             if query.connections.len() == query.connections.capacity() {
                 query.next = Some(place);
                 return;
             }
-            query.connections.push(ConnectionView { tuple, info });
+            query.connections.push(ConnectionView { tuple, info, service, backend });
             if let Some(is_on) = query.trace {
                 let room = query.steps.capacity() - query.steps.len();
                 let behind = self.stack.steps(id).count().saturating_sub(room);
@@ -31,6 +31,6 @@ impl<P: Packet, R: Application<Held<P>>> Running<P, R> {
                 self.stack.trace(id, is_on);
             }
         }
-        query.next = (end < self.application.places()).then_some(end);
+        query.next = (end < self.proxy.places()).then_some(end);
     }
 }

@@ -2,19 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 use evenkeel_tcp::{Buf, ListenerConfig, ListenerId, Settings, Stack};
 
+use super::settings;
 use crate::{Listener, Service};
-
-/// Octets that wait to be sent on one connection, by true size: at first, and at most where the path carries as much in a round trip.
-const SEND_BUFFER: u32 = 64 << 10;
-const LARGEST_SEND_BUFFER: u32 = 4 << 20;
-/// Octets received and not yet read on one connection.
-const RECEIVE_BUFFER: u32 = 64 << 10;
-/// A client that acknowledges nothing for so long is gone.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The listeners of a stack, each with its service.
 #[derive(Debug, Default)]
@@ -48,16 +40,7 @@ impl Listening {
             if self.listeners.values().any(is_known) {
                 continue;
             }
-            let settings = Settings {
-                mtu,
-                initial_send_buffer: SEND_BUFFER,
-                send_buffer: LARGEST_SEND_BUFFER,
-                initial_window: RECEIVE_BUFFER,
-                receive_buffer: RECEIVE_BUFFER,
-                no_delay: true,
-                user_timeout: Some(USER_TIMEOUT),
-                ..Settings::default()
-            };
+            let settings = settings(&Settings { mtu, ..Settings::default() });
             let config = ListenerConfig { settings, ..ListenerConfig::default() };
             // The configuration bounds services far below what a stack has room for, and no two have one VIP.
             if let Ok(id) = stack.listen(service.vip, &config) {

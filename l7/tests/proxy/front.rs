@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_datapath::maglev::{self, Maglev};
-use evenkeel_l7::Work;
+use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_l7::balance::{Candidate, Group, Policy};
 use evenkeel_l7::proxy::site::{Action, Backend, Cluster, Edits, Forward};
 use evenkeel_l7::proxy::{OnStack, Served, Site, TlsProxy};
 use evenkeel_l7::route::{Path, Route, Routes};
+use evenkeel_l7::{Listener, Service, Work};
 use evenkeel_tcp::{Endpoint, Event, HeapBuf, ListenerConfig, ListenerId, Settings, Stack, Time};
 
 use crate::hosts::Application;
@@ -22,6 +23,8 @@ const OWN: [u8; 4] = [10, 0, 0, 1];
 /// See the module.
 pub(crate) struct Balancer {
     pub(crate) proxy: TlsProxy<HeapBuf>,
+    service: Rc<Listener>,
+    /// The service as it is now.
     pub(crate) served: Rc<Served>,
     listener: Option<ListenerId>,
     next_port: u16,
@@ -35,6 +38,7 @@ pub(crate) fn cluster(name: &str, first_slot: u16, addresses: &[&str]) -> Cluste
         .zip(addresses)
         .map(|(slot, address)| Backend {
             slot,
+            epoch: 0,
             address: address.parse().unwrap(),
             identity: 1000 + u64::from(slot),
         })
@@ -81,9 +85,12 @@ pub(crate) fn site(backends: &[&str], connections: u32, queue: usize) -> Site {
 impl Balancer {
     pub(crate) fn new(site: Site) -> Self {
         let slots = site.clusters.iter().map(|cluster| cluster.backends.len()).sum();
+        let vip = VIP.parse::<SocketAddr>().unwrap().into();
+        let listener = Listener::new(&Service { slot: ServiceSlot(0), vip, site: Arc::new(site) });
         Self {
             proxy: TlsProxy::new(4096, slots, 1, Time(0)),
-            served: Served::new(Arc::new(site)),
+            served: listener.served(),
+            service: Rc::new(listener),
             listener: None,
             next_port: 20_000,
             next_site: None,
@@ -118,14 +125,16 @@ impl Application for Balancer {
     fn event(&mut self, now: Time, stack: &mut Stack<HeapBuf>, event: Event) {
         if let Event::Acceptable(listener) = event {
             while let Some(id) = stack.accept(listener) {
-                self.proxy.accept(now, id, &self.served);
+                self.proxy.accept(now, id, &self.service);
             }
             return;
         }
         self.on(stack, |proxy, net| proxy.event(net, now, event, &mut Work(3)));
         let answered: u64 = self.served.route(0).map_or(0, |tally| tally.classes.iter().sum());
         if let Some((_, site)) = self.next_site.take_if(|(after, _)| answered >= u64::from(*after)) {
-            self.served = self.served.replace(site);
+            let Listener { slot, vip, .. } = *self.service;
+            self.service.change(&Service { slot, vip, site });
+            self.served = self.service.served();
         }
     }
 

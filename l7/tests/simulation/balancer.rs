@@ -15,7 +15,9 @@ use evenkeel_datapath::snapshot::{
 use evenkeel_datapath::steering::Steering;
 use evenkeel_datapath::time::Time;
 use evenkeel_datapath::worker::{Handle, Links, Worker};
-use evenkeel_l7::{Action, Config, L7, Page, Responder, Services};
+use evenkeel_l7::proxy::Site;
+use evenkeel_l7::proxy::site::Action;
+use evenkeel_l7::{Config, L7, Page, Services};
 
 use crate::network;
 
@@ -28,7 +30,7 @@ const OWN: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
 const GATEWAY: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 const BOUNDS: Bounds = Bounds { services: 4, backends: 4 };
 
-type TestWorker = Worker<MemoryQueue<HeapPacket>, HeapPool, L7<HeapPacket, Responder>>;
+type TestWorker = Worker<MemoryQueue<HeapPacket>, HeapPool, L7<HeapPacket>>;
 
 /// See the module.
 pub(crate) struct Balancer {
@@ -63,8 +65,8 @@ fn snapshot(workers: u8, page: &Arc<Page>, mtu: u16) -> Snapshot {
         }));
         parts.vips.insert((end, Protocol::Tcp), slot);
         parts.vip_addresses.insert(end.addr);
-        let action = Action::Respond(Arc::clone(page));
-        services.0.push(evenkeel_l7::Service { slot, vip: vip.into(), action });
+        let site = Arc::new(Site::always(Action::Page(Arc::clone(page)), vec![]));
+        services.0.push(evenkeel_l7::Service { slot, vip: vip.into(), site });
     }
     parts.l7 = services.sealed();
     parts.into()

@@ -12,6 +12,7 @@ use super::connection::{End, FRAGMENT, Secured, Stage};
 use super::sessions::Sessions;
 use super::{Identity, Memory, Net, Security, UpstreamTls};
 use crate::Work;
+use crate::proxy::site::Backend;
 use crate::tls::{TlsError, record_length};
 
 /// Units of work that a step of a handshake takes: all of a turn's. A signature alone takes some hundred times what a unit does.
@@ -445,7 +446,11 @@ impl<N: Net> Net for Secure<'_, N> {
         }
     }
 
-    fn connect(&mut self, now: Time, to: SocketAddr) -> Result<ConnectionId, ConnectError> {
+    fn unacknowledged(&self, id: ConnectionId) -> usize {
+        self.net.unacknowledged(id)
+    }
+
+    fn connect(&mut self, now: Time, to: Backend) -> Result<ConnectionId, ConnectError> {
         self.net.connect(now, to)
     }
 

@@ -23,10 +23,11 @@ pub use upstream::UpstreamTls;
 
 use std::rc::Rc;
 
+use evenkeel_datapath::snapshot::{self, ServiceSlot};
 use evenkeel_tcp::{ConnectionId, Event, Time};
 
-use super::{Memory, Net, Proxy, Served};
-use crate::Work;
+use super::{Memory, Net, Proxy, Whose};
+use crate::{Listener, Work};
 use connection::Secured;
 use layer::Secure;
 use sessions::Sessions;
@@ -52,8 +53,30 @@ impl<O: Memory> TlsProxy<O> {
     }
 
     /// See [`Proxy::accept`].
-    pub fn accept(&mut self, now: Time, id: ConnectionId, served: &Rc<Served>) {
-        self.proxy.accept(now, id, served);
+    pub fn accept(&mut self, now: Time, id: ConnectionId, listener: &Rc<Listener>) {
+        self.proxy.accept(now, id, listener);
+    }
+
+    /// See [`Proxy::adopt`].
+    pub fn adopt(&mut self, now: Time, backends: &[Option<snapshot::Backend>]) {
+        self.proxy.adopt(now, backends);
+    }
+
+    /// See [`Proxy::ended`].
+    pub fn ended(&mut self) -> Option<ServiceSlot> {
+        self.proxy.ended()
+    }
+
+    /// See [`Proxy::places`].
+    #[must_use]
+    pub fn places(&self) -> u32 {
+        self.proxy.places()
+    }
+
+    /// See [`Proxy::at`].
+    #[must_use]
+    pub fn at(&self, place: u32) -> Option<Whose> {
+        self.proxy.at(place)
     }
 
     /// See [`Proxy::event`].

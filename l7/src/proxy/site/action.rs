@@ -1,8 +1,10 @@
 //! What becomes of a request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Edits, Key, Redirect, Rewrite, Sticky};
+use crate::Page;
 use crate::route::Split;
 
 /// See the module.
@@ -21,6 +23,8 @@ pub enum Action {
         /// Fields of the answer.
         fields: Edits,
     },
+    /// It is answered with this page.
+    Page(Arc<Page>),
 }
 
 /// How requests of a route are forwarded.

@@ -74,12 +74,6 @@ impl Cluster {
         self.by_identity.get(at).map(|(_, slot)| *slot)
     }
 
-    /// Where the backend of a slot is.
-    #[must_use]
-    pub fn address(&self, slot: u16) -> Option<SocketAddr> {
-        self.backend(slot).map(|backend| backend.address)
-    }
-
     /// The backend of a slot.
     #[must_use]
     pub fn backend(&self, slot: u16) -> Option<&Backend> {
@@ -93,6 +87,8 @@ impl Cluster {
 pub struct Backend {
     /// Its slot.
     pub slot: u16,
+    /// Which of the backends that ever had this slot.
+    pub epoch: u16,
     /// Where it is.
     pub address: SocketAddr,
     /// What it is, wherever its slot: sticky cookies name it.
