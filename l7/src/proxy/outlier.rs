@@ -57,8 +57,12 @@ impl Outliers {
     ) -> bool {
         let Some(rule) = &cluster.ejection else { return false };
         let Some(seen) = self.0.get_mut(usize::from(slot)) else { return false };
+        // What it was asked before it was left alone says nothing of what it is like behind that.
+        if now < seen.out_until {
+            return false;
+        }
         seen.count(has_failed, rule, now);
-        if now < seen.out_until || !seen.is_outlier(rule) {
+        if !seen.is_outlier(rule) {
             return false;
         }
         let out = cluster.backends.iter().filter(|backend| self.is_out(backend.slot, now)).count();
@@ -89,5 +93,67 @@ impl Seen {
             && u64::from(self.failed) * 100 >= u64::from(self.asked) * u64::from(rule.percent)
             && self.failed > 0;
         many || self.in_a_row >= rule.consecutive.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use evenkeel_datapath::maglev::Maglev;
+
+    use super::*;
+    use crate::balance::{Group, Policy};
+    use crate::proxy::site::Backend;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn cluster(backends: u16, rule: Ejection) -> Cluster {
+        let backend =
+            |slot| Backend { slot, epoch: 0, address: ([10, 0, 0, 1], 80).into(), identity: u64::from(slot) };
+        let group = Group::new(Policy::Random, &[], Arc::new(Maglev::default()), Duration::ZERO);
+        let mut cluster = Cluster::new("all", group, (0..backends).map(backend).collect());
+        cluster.ejection = Some(rule);
+        cluster
+    }
+
+    #[test]
+    fn failures_in_a_row_count_and_a_success_between_them_forgives() {
+        let (cluster, mut outliers) = (cluster(2, Ejection::default()), Outliers::new(2));
+        let mut saw = |failed| outliers.saw(0, failed, &cluster, Time(SECOND), 0);
+        assert!((0..4).all(|_| !saw(true)) && !saw(false) && (0..4).all(|_| !saw(true)) && saw(true));
+        assert!(outliers.is_out(0, Time(30 * SECOND)) && !outliers.is_out(0, Time(31 * SECOND)));
+    }
+
+    #[test]
+    fn a_quarantine_is_drawn_between_once_and_twice_its_length() {
+        for (random, seconds) in [(0, 30), (u64::MAX, 60)] {
+            let (cluster, mut outliers) = (cluster(2, Ejection::default()), Outliers::new(2));
+            assert_eq!((0..5).filter(|_| outliers.saw(0, true, &cluster, Time(0), random)).count(), 1);
+            assert!(
+                outliers.is_out(0, Time(seconds * SECOND - 1)) && !outliers.is_out(0, Time(seconds * SECOND))
+            );
+        }
+    }
+
+    #[test]
+    fn a_part_of_many_counts_within_its_window() {
+        let rule = Ejection { consecutive: 1000, ..Ejection::default() };
+        let seen = |step: u64, count: u64| {
+            let (cluster, mut outliers) = (cluster(2, rule), Outliers::new(2));
+            (0..count).position(|n| outliers.saw(0, n % 10 == 9, &cluster, Time(n * step), 0))
+        };
+        assert_eq!(seen(SECOND / 10, 100), Some(49), "one of ten, once there were fifty");
+        assert_eq!(seen(SECOND, 1000), None, "fewer than fifty come in half a minute");
+    }
+
+    #[test]
+    fn half_of_a_cluster_stays() {
+        for (backends, most) in [(1, 0), (2, 1), (3, 1), (4, 2), (7, 3)] {
+            let (cluster, mut outliers) = (cluster(backends, Ejection::default()), Outliers::new(8));
+            let all = (0..backends).cycle().take(100);
+            let out = all.filter(|slot| outliers.saw(*slot, true, &cluster, Time(SECOND), 0)).count();
+            assert_eq!(out, most, "{backends}");
+        }
     }
 }
