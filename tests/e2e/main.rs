@@ -25,5 +25,6 @@ mod layer7;
 mod life;
 #[path = "../../l7/tcp/tests/network/mod.rs"]
 mod network;
+mod proxied;
 mod relay;
 mod router;
