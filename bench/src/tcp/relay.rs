@@ -18,7 +18,7 @@ use crate::network::{Counts, Flight, Link, Model, Random};
 /// Packets that one end may send before the other has its turn.
 const BURST: usize = 32;
 /// What is due so soon is waited for by looking at the clock, since the kernel wakes nobody more exactly.
-const SPIN: Duration = Duration::from_micros(200);
+const SPIN: Duration = Duration::from_micros(60);
 /// The longest rest, so that an end of the run is seen.
 const REST: Duration = Duration::from_millis(1);
 
@@ -166,7 +166,7 @@ pub fn relay(client: impl Port, server: impl Port, mut wires: Wires, stop: &Atom
 /// Waits until shortly before something is due, or until one of `ends` has a packet.
 fn rest(due: Option<Duration>, ends: [Option<BorrowedFd<'_>>; 2]) -> Result<()> {
     let rest = due.map_or(REST, |due| due.saturating_sub(SPIN)).min(REST);
-    if rest < SPIN {
+    if rest.is_zero() {
         return Ok(());
     }
     let mut ends: Vec<PollFd<'_>> =
