@@ -86,6 +86,9 @@ pub(crate) enum Ask {
     /// Flows: which client is with which backend.
     #[command(subcommand, arg_required_else_help = true)]
     Flow(Flow),
+    /// Routes: what becomes of requests to services in mode `l7`.
+    #[command(subcommand, arg_required_else_help = true)]
+    Route(Route),
     /// Connections that end in the balancer: services in mode `l7`.
     #[command(subcommand, arg_required_else_help = true)]
     Connection(Connection),
@@ -175,18 +178,21 @@ pub(crate) struct ServiceAdd {
     pub(crate) protocol: Protocol,
     /// How packets reach the backends: with both addresses rewritten (the backends need nothing), with the destination
     /// rewritten (they route back through the balancer), or with new Ethernet addresses only (they carry the VIP); or not
-    /// at all, since the balancer answers by itself.
+    /// at all, since connections end in the balancer.
     #[arg(long, default_value = "full-nat", value_parser = word::<Mode>())]
     pub(crate) mode: Mode,
     /// Size of its Maglev table: a prime, 65537 unless given.
     #[arg(long, value_name = "PRIME")]
     pub(crate) maglev_table: Option<u32>,
-    /// The status of the answer to every request, in mode `l7`.
-    #[arg(long, value_name = "CODE", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
-    pub(crate) status: u16,
+    /// The status of the answer to every request, in mode `l7`: such a service has no backends.
+    #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u16).range(200..=599))]
+    pub(crate) status: Option<u16>,
     /// The body of the answer to every request, in mode `l7`.
     #[arg(long, value_name = "TEXT", value_parser = evenkeel_config::body)]
     pub(crate) body: Option<String>,
+    /// A pool for backends beside "default", in mode `l7`; may be given again.
+    #[arg(long = "pool", value_name = "NAME", value_parser = units::pool_name)]
+    pub(crate) pools: Vec<String>,
     /// A backend to begin with; may be given again.
     #[arg(long = "backend", value_name = "ADDRESS:PORT", value_parser = units::endpoint)]
     pub(crate) backends: Vec<SocketAddr>,
@@ -209,6 +215,9 @@ pub(crate) enum Backend {
         /// What it may be given.
         #[arg(long, default_value = "active", value_parser = word::<BackendState>())]
         state: BackendState,
+        /// The pool that it is in, in mode `l7`; "default" unless given.
+        #[arg(long, value_name = "NAME", value_parser = units::pool_name)]
+        pool: Option<String>,
     },
     /// Remove a backend at once; its flows are cut.
     Remove(BackendName),
@@ -273,6 +282,23 @@ pub(crate) enum Flow {
         /// At most so many.
         #[arg(long, default_value_t = 100)]
         limit: u32,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Route {
+    /// Show which route a request takes, where it goes, and why it takes none of the others.
+    Explain {
+        /// The request's method.
+        method: String,
+        /// Where it goes to: `https://host/path?query`.
+        url: String,
+        /// A further field of its head; may be given again.
+        #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+        headers: Vec<String>,
+        /// At this service; the only one in mode `l7` unless given.
+        #[arg(long)]
+        service: Option<String>,
     },
 }
 

@@ -1,9 +1,9 @@
 //! From a command to the request that it stands for.
 
-use evenkeel_config::{Mode, Respond};
+use evenkeel_config::Respond;
 use evenkeel_control::protocol::{BackendSpec, Request};
 
-use crate::cli::{Ask, Backend, BackendName, Connection, Flow, Service, ServiceAdd};
+use crate::cli::{Ask, Backend, BackendName, Connection, Flow, Route, Service, ServiceAdd};
 
 /// What `command` asks of the running balancer.
 pub(crate) fn request(command: &Ask) -> Request {
@@ -13,6 +13,12 @@ pub(crate) fn request(command: &Ask) -> Request {
         Ask::Backend(backend) => self::backend(backend),
         Ask::Flow(flow) => self::flow(flow),
         Ask::Connection(connection) => self::connection(connection),
+        Ask::Route(Route::Explain { method, url, headers, service }) => Request::RouteExplain {
+            service: service.clone(),
+            method: method.clone(),
+            url: url.clone(),
+            headers: headers.clone(),
+        },
         Ask::Drops { .. } => Request::Drops {},
         Ask::Worker(_) => Request::WorkerList {},
         Ask::Port(_) => Request::PortList {},
@@ -26,18 +32,31 @@ fn service(service: &Service) -> Request {
     match service {
         Service::List => Request::ServiceList {},
         Service::Show { name } => Request::ServiceShow { service: name.clone() },
-        Service::Add(ServiceAdd { name, vip, protocol, mode, maglev_table, status, body, backends }) => {
-            let answer = || Respond { status: *status, body: body.clone(), ..Respond::default() };
+        Service::Add(ServiceAdd {
+            name,
+            vip,
+            protocol,
+            mode,
+            maglev_table,
+            status,
+            body,
+            pools,
+            backends,
+        }) => {
+            let default = Respond::default();
+            let status_or_default = status.unwrap_or(default.status);
+            let answer = || Respond { status: status_or_default, body: body.clone(), ..default };
             Request::ServiceAdd {
                 service: name.clone(),
                 vip: *vip,
                 protocol: *protocol,
                 mode: *mode,
                 maglev_table: *maglev_table,
-                respond: (*mode == Mode::L7).then(answer),
+                respond: (status.is_some() || body.is_some()).then(answer),
+                pools: pools.clone(),
                 backends: backends
                     .iter()
-                    .map(|&address| BackendSpec { address, weight: None, state: None })
+                    .map(|&address| BackendSpec { address, weight: None, state: None, pool: None })
                     .collect(),
             }
         }
@@ -49,9 +68,10 @@ fn backend(backend: &Backend) -> Request {
     let named = |BackendName { service, backend }: &BackendName| (service.clone(), *backend);
     match backend {
         Backend::List { service } => Request::BackendList { service: service.clone() },
-        Backend::Add { which, weight, state } => {
+        Backend::Add { which, weight, state, pool } => {
             let (service, backend) = named(which);
-            Request::BackendAdd { service, backend, weight: Some(*weight), state: Some(*state) }
+            let (weight, state, pool) = (Some(*weight), Some(*state), pool.clone());
+            Request::BackendAdd { service, backend, weight, state, pool }
         }
         Backend::Remove(which) => {
             let (service, backend) = named(which);

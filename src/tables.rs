@@ -1,6 +1,7 @@
 //! What the balancer reports, as tables for people.
 
 mod connections;
+mod routes;
 
 use evenkeel_control::protocol::{
     BackendReport, Counts, DropsReport, FlowsReport, NewFlowReport, NextHopReport, PortReport, ReloadReport,
@@ -26,6 +27,7 @@ pub(crate) fn write(
         Report::Flows(flows) => self::flows(output, flows),
         Report::Connections(report) => connections::write(output, report),
         Report::TcpCounters(report) => connections::counters(output, report, is_all),
+        Report::Route(report) => routes::write(output, report),
         Report::Drops(drops) => self::drops(output, drops, is_all),
         Report::Workers(workers) => output.table(&self::workers(workers), "no workers"),
         Report::Ports(ports) => output.table(&self::ports(ports), "no ports"),

@@ -7,6 +7,7 @@ mod balancer;
 mod l7;
 mod ports;
 mod reach;
+mod routes;
 mod services;
 
 use std::collections::HashMap;

@@ -18,9 +18,11 @@ mod load;
 pub mod model;
 pub mod nearest;
 mod parse;
+mod patterns;
 mod read;
 mod report;
 mod respond;
+mod site;
 pub mod units;
 pub mod words;
 
@@ -29,4 +31,11 @@ pub use load::{Errors, Parsed, Warnings};
 pub use model::*;
 pub use report::{Diagnostic, Severity};
 pub use respond::{Respond, body, body_size, content_type};
-pub use words::{BackendState, Idle, Mode, Protocol, Word};
+pub use site::{
+    Budget, By, CertificateFiles, Change, Condition, Edit, Ejection, Http, PathPattern, Pool, PoolTls,
+    Redirect, Retries, Rewrite, RouteRespond, RouteTimeouts, Share, Site, SiteRoute, Tells, Test, Tls,
+};
+pub use words::{
+    BackendState, Balance, ClientProof, EncodedSlash, Idle, Mode, Protocol, ProxyProtocol, Scheme,
+    TlsVersion, Word,
+};

@@ -69,3 +69,69 @@ pub const BODY_SIZE: RangeInclusive<u64> = 0..=64 << 20;
 pub const CONNECTIONS: RangeInclusive<u64> = 1..=1 << 22;
 /// Memory of connections at layer 7, in octets.
 pub const L7_MEMORY: RangeInclusive<u64> = 1 << 20..=1 << 40;
+/// Pools of a service.
+pub const POOLS: usize = 64;
+/// Routes of a service at layer 7.
+pub const SITE_ROUTES: usize = 20_000;
+/// Hosts of a route.
+pub const HOSTS: usize = 64;
+/// Octets of a host's name (RFC 1035, section 2.3.4).
+pub const HOST_OCTETS: usize = 253;
+/// Octets of a path, a name or a value that a route asks for.
+pub const PATTERN_OCTETS: usize = 1_024;
+/// Regular expressions that the routes of one host may have: they are tried one by one.
+pub const REGEXES: usize = 64;
+/// Regular expressions of a file.
+pub const FILE_REGEXES: usize = 1_024;
+/// Octets that a compiled regular expression may take.
+pub const REGEX_OCTETS: usize = 256 << 10;
+/// Methods of a route.
+pub const METHODS: usize = 16;
+/// Conditions of a route, of each kind.
+pub const CONDITIONS: usize = 16;
+/// Parts of a split.
+pub const SHARES: usize = 16;
+/// Connections to one backend.
+pub const POOL_CONNECTIONS: RangeInclusive<u64> = 1..=1_000;
+/// Requests that wait for a connection to one backend.
+pub const QUEUE: RangeInclusive<u64> = 0..=10_000;
+/// How long they may wait.
+pub const QUEUE_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
+/// How long a connection may be at rest.
+pub const REST: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// How long a backend may be new.
+pub const SLOW_START: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+/// How long the requests of a route may take for anything.
+pub const REQUEST_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+/// How long a head may take.
+pub const HEAD_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
+/// Octets of a head.
+pub const HEAD: RangeInclusive<u64> = 1 << 10..=64 << 10;
+/// Octets of a line of a head.
+pub const LINE: RangeInclusive<u64> = 256..=64 << 10;
+/// Fields of a head.
+pub const FIELDS: RangeInclusive<u64> = 1..=256;
+/// Prefixes of addresses that are trusted.
+pub const PREFIXES: usize = 1_024;
+/// Changes to the fields of a head.
+pub const EDITS: usize = 64;
+/// The status of a redirect.
+pub const REDIRECT_STATUS: RangeInclusive<u64> = 301..=308;
+/// Requests that wait for a connection to any backend of a pool, and tunnels to one.
+pub const PENDING: RangeInclusive<u64> = 0..=100_000;
+/// Of a hundred.
+pub const PERCENT: RangeInclusive<u64> = 0..=100;
+/// Retries a second, saved up or at one time.
+pub const RETRIES: RangeInclusive<u64> = 0..=10_000;
+/// Failures or requests by which a backend is judged.
+pub const JUDGED: RangeInclusive<u64> = 1..=10_000;
+/// How often a request is sent at most.
+pub const ATTEMPTS: RangeInclusive<u64> = 1..=10;
+/// Protocols that clients may go on with.
+pub const UPGRADES: usize = 8;
+/// Certificates of a service.
+pub const CERTIFICATES: usize = 10_000;
+/// Octets of a file's path.
+pub const FILE_PATH: usize = 4_095;
+/// Octets of a file of certificates, keys or revocation lists.
+pub const PEM_OCTETS: u64 = 16 << 20;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::respond::Respond;
+use crate::site::Site;
 use crate::units;
 use crate::words::{BackendState, Idle, Mode, Protocol};
 
@@ -347,6 +348,9 @@ pub struct Service {
     /// What requests are answered with, in mode `l7`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub respond: Option<Respond>,
+    /// What becomes of requests otherwise, in mode `l7`.
+    #[serde(flatten)]
+    pub site: Site,
     /// Where its flows go; each address once.
     #[serde(rename = "backend", skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<Backend>,
@@ -366,6 +370,9 @@ pub struct Backend {
     pub weight: u32,
     /// What it may be given.
     pub state: BackendState,
+    /// The pool that it is in, in mode `l7`.
+    #[serde(skip_serializing_if = "is_default_pool")]
+    pub pool: String,
 }
 
 impl Backend {
@@ -384,6 +391,10 @@ macro_rules! serialize_as_text {
     )*};
 }
 serialize_as_text!(PortRange Prefix MacAddress);
+
+fn is_default_pool(pool: &String) -> bool {
+    pool == Site::DEFAULT_POOL
+}
 
 fn duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&units::duration_text(*duration))

@@ -1,5 +1,7 @@
 //! From the text of a file to a [`Config`]: which keys there are, their bounds and their defaults.
 
+mod site;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use crate::model::{
 };
 use crate::read::Fields;
 use crate::respond::{self, Respond};
+use crate::site::Site;
 use crate::units::{self, Parsed};
 
 /// What stands in for an address that cannot be read.
@@ -153,6 +156,7 @@ fn service(fields: &mut Fields<'_, '_>) -> Service {
         mode: fields.word("mode").unwrap_or_default(),
         maglev_table: fields.number("maglev_table", limits::MAGLEV_TABLE).unwrap_or(Service::MAGLEV_TABLE),
         respond: fields.table_if_there("respond", "service.respond", respond),
+        site: site::site(fields),
         backends: fields.tables("backend", "service.backend", *limits::BACKENDS.end() as usize, backend),
     }
 }
@@ -173,6 +177,7 @@ fn backend(fields: &mut Fields<'_, '_>) -> Backend {
         address: fields.text("address", units::endpoint).unwrap_or(SocketAddr::new(NOWHERE, 0)),
         weight: fields.number("weight", limits::WEIGHT).unwrap_or(Backend::WEIGHT),
         state: fields.word("state").unwrap_or_default(),
+        pool: fields.text("pool", units::pool_name).unwrap_or_else(|| Site::DEFAULT_POOL.to_owned()),
     }
 }
 
@@ -193,13 +198,7 @@ fn within(duration: Duration, range: &RangeInclusive<Duration>) -> Parsed<Durati
 }
 
 fn l7_memory(text: &str) -> Parsed<u64> {
-    let octets = units::size(text)?;
-    if limits::L7_MEMORY.contains(&octets) {
-        return Ok(octets);
-    }
-    let [least, most] =
-        [limits::L7_MEMORY.start(), limits::L7_MEMORY.end()].map(|end| units::size_text(*end));
-    Err(format!(r#"expected a size from "{least}" to "{most}""#))
+    units::size_within(text, &limits::L7_MEMORY)
 }
 
 fn memory(text: &str) -> Parsed<u64> {

@@ -13,7 +13,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::finding::{Finding, Unreadable, enclosing};
+use crate::limits;
 use crate::nearest::nearest;
+use crate::patterns;
 use crate::report::Problem;
 use crate::units::Parsed;
 use crate::words::Word;
@@ -27,6 +29,8 @@ pub(crate) struct Reader {
     places: HashMap<String, Range<usize>>,
     /// Paths that hold a stand-in.
     pub(crate) unreadable: Vec<String>,
+    /// Regular expressions so far.
+    regexes: usize,
 }
 
 /// One table that is being read: each key is asked for once, and what is left in the end is unknown.
@@ -101,6 +105,45 @@ impl<'a, 't> Fields<'a, 't> {
         let value = self.take(key)?;
         let parsed = text(value.get_ref(), parse);
         self.settle(key, value.span(), parsed)
+    }
+
+    /// A regular expression. A file has [`limits::FILE_REGEXES`] at most: each costs time to compile.
+    pub(crate) fn regex(&mut self, key: &'static str) -> Option<String> {
+        let value = self.take(key)?;
+        self.reader.regexes += 1;
+        let parsed = if self.reader.regexes > limits::FILE_REGEXES {
+            Err(format!("a file has {} regular expressions at most", limits::FILE_REGEXES))
+        } else {
+            text(value.get_ref(), patterns::regex)
+        };
+        self.settle(key, value.span(), parsed)
+    }
+
+    /// Refuses all of these keys that are there but one: they exclude each other.
+    pub(crate) fn at_most_one(&mut self, keys: &[&'static str]) {
+        let Some(table) = self.table else { return };
+        let mut there = keys.iter().filter_map(|key| Some((*key, table.get(*key)?.span())));
+        let Some((first, place)) = there.next() else { return };
+        for (other, other_place) in there {
+            let mut problem =
+                Problem::error(format!("`{first}` and `{other}`{} exclude each other", self.inside()))
+                    .at(Some(other_place))
+                    .label("expected one of them");
+            problem.related = Some((place.clone(), "the other one".to_owned()));
+            self.reader.problems.push(problem);
+        }
+    }
+
+    /// One of these keys must be there; that none is, is an error that shows `example`.
+    pub(crate) fn require_one(&mut self, keys: &[&str], example: &str) {
+        if self.table.is_some_and(|table| keys.iter().any(|key| table.contains_key(*key))) {
+            return;
+        }
+        let problem = Problem::error(format!("missing key{}: one of `{}`", self.inside(), keys.join("`, `")))
+            .at(self.reader.places.get(&self.path).cloned())
+            .label(format!("expected `{example}` in this table"));
+        let path = self.path.clone();
+        self.reader.refuse(&path, problem);
     }
 
     /// An integer within `range`.

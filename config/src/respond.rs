@@ -88,13 +88,7 @@ pub fn body(text: &str) -> Parsed<String> {
 /// # Errors
 /// What was expected.
 pub fn body_size(text: &str) -> Parsed<u64> {
-    let octets = units::size(text)?;
-    if limits::BODY_SIZE.contains(&octets) {
-        return Ok(octets);
-    }
-    let [least, most] =
-        [limits::BODY_SIZE.start(), limits::BODY_SIZE.end()].map(|end| units::size_text(*end));
-    Err(format!(r#"expected a size from "{least}" to "{most}""#))
+    units::size_within(text, &limits::BODY_SIZE)
 }
 
 #[cfg(test)]

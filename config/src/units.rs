@@ -4,6 +4,7 @@
 //! [`size_text`] write, [`duration`] and [`size`] read back unchanged.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -89,6 +90,16 @@ pub fn size(text: &str) -> Parsed<u64> {
         .ok()
         .and_then(|number| number.checked_mul(unit))
         .ok_or_else(|| "this size is too large".into())
+}
+
+/// A size within a range.
+pub(crate) fn size_within(text: &str, range: &RangeInclusive<u64>) -> Parsed<u64> {
+    let octets = size(text)?;
+    if range.contains(&octets) {
+        return Ok(octets);
+    }
+    let [least, most] = [range.start(), range.end()].map(|end| size_text(*end));
+    Err(format!(r#"expected a size from "{least}" to "{most}""#))
 }
 
 /// A size as [`size`] reads it, in the largest unit that it is a whole number of.
@@ -246,6 +257,21 @@ pub fn destination(text: &str) -> Parsed<Option<Prefix>> {
     }
 }
 
+/// A prefix without host bits.
+///
+/// # Errors
+/// What was expected.
+pub fn prefix(text: &str) -> Parsed<Prefix> {
+    match destination(text) {
+        Ok(Some(prefix)) => Ok(prefix),
+        Ok(None) => Err(EXPECTED_PREFIX.to_owned()),
+        Err(_) if !text.contains('/') => Err(EXPECTED_PREFIX.to_owned()),
+        Err(expected) => Err(expected),
+    }
+}
+
+const EXPECTED_PREFIX: &str = r#"expected a prefix, such as "10.0.0.0/8" or "192.0.2.1/32""#;
+
 const EXPECTED_DESTINATION: &str =
     r#"expected a prefix, such as "10.1.0.0/16" or "2001:db8::/32", or "default""#;
 
@@ -309,7 +335,15 @@ pub fn service_name(text: &str) -> Parsed<String> {
     name(text, limits::SERVICE_NAME, "web")
 }
 
-fn name(text: &str, most: usize, example: &str) -> Parsed<String> {
+/// The name of a pool: `[a-z0-9-]{1,63}`.
+///
+/// # Errors
+/// What was expected.
+pub fn pool_name(text: &str) -> Parsed<String> {
+    name(text, limits::SERVICE_NAME, "canary")
+}
+
+pub(crate) fn name(text: &str, most: usize, example: &str) -> Parsed<String> {
     let fits = (1..=most).contains(&text.len());
     if fits && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
         return Ok(text.to_owned());
@@ -364,6 +398,18 @@ pub fn device(text: &str) -> Parsed<String> {
         return Err(r#"expected a PCI address such as "0000:03:00.0" or a device string such as "net_tap0,iface=ek0""#.into());
     }
     argument(text)
+}
+
+/// The absolute path of a file.
+///
+/// # Errors
+/// What was expected.
+pub fn file_path(text: &str) -> Parsed<PathBuf> {
+    let is_long = text.len() > limits::FILE_PATH;
+    if is_long || !text.starts_with('/') || text.ends_with('/') || text.chars().any(char::is_control) {
+        return Err(r#"expected the absolute path of a file, such as "/etc/evenkeel/shop.pem""#.to_owned());
+    }
+    Ok(PathBuf::from(text))
 }
 
 /// The absolute path of a unix socket.

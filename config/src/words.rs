@@ -92,3 +92,79 @@ words! {
         Down = "down",
     }
 }
+
+words! {
+    /// How a backend of a pool is chosen.
+    Balance {
+        /// Of two that are drawn, the one with fewer requests under way.
+        #[default]
+        PowerOfTwo = "power-of-two",
+        /// Of two that are drawn, the one that is expected to answer sooner.
+        PeakEwma = "peak-ewma",
+        /// One after the other.
+        RoundRobin = "round-robin",
+        /// Of all, the one with the fewest requests under way.
+        LeastRequests = "least-requests",
+        /// Any.
+        Random = "random",
+        /// By a hash: the same for the same header, cookie or source.
+        Maglev = "maglev",
+    }
+}
+
+words! {
+    /// What becomes of a slash in a path that is percent-encoded.
+    EncodedSlash {
+        /// It stays as it is: no separator.
+        #[default]
+        Keep = "keep",
+        /// The request is refused.
+        Refuse = "refuse",
+    }
+}
+
+words! {
+    /// A version of the PROXY protocol.
+    ProxyProtocol {
+        /// A line of text.
+        #[default]
+        V1 = "v1",
+        /// Binary.
+        V2 = "v2",
+    }
+}
+
+words! {
+    /// The scheme of a URI.
+    Scheme {
+        /// In the clear.
+        Http = "http",
+        /// Over TLS.
+        #[default]
+        Https = "https",
+    }
+}
+
+words! {
+    /// Whether clients have to prove who they are.
+    ClientProof {
+        /// They are not asked.
+        #[default]
+        Off = "off",
+        /// They are asked, and may say nothing; what they say is checked.
+        Optional = "optional",
+        /// They are asked, and have to.
+        Required = "required",
+    }
+}
+
+words! {
+    /// A version of TLS.
+    TlsVersion {
+        /// RFC 5246.
+        #[default]
+        V12 = "1.2",
+        /// RFC 8446.
+        V13 = "1.3",
+    }
+}

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use evenkeel_config::{BackendState, Config, Idle, Mode, Protocol};
+use evenkeel_config::{
+    BackendState, Balance, Budget, By, Change, ClientProof, Config, EncodedSlash, Idle, Mode, PathPattern,
+    Protocol, ProxyProtocol, Scheme, Share, Site, Test, TlsVersion,
+};
 
 const EVERY_KEY: &str = r#"
 [balancer]
@@ -108,6 +111,116 @@ protocol = "tcp"
 mode = "l7"
 [service.respond]
 body_size = "1M"
+
+[[service]]
+name = "shop"
+vip = "192.0.2.14:80"
+protocol = "tcp"
+mode = "l7"
+trusted = ["10.0.0.0/8", "fd00::/8"]
+proxy_protocol_from = ["192.0.2.0/24"]
+
+[service.tls]
+minimum = "1.3"
+client = "required"
+ca = "/etc/evenkeel/clients.pem"
+crl = "/etc/evenkeel/clients.crl"
+certificates = [{ chain = "/etc/evenkeel/shop.pem", key = "/etc/evenkeel/shop.key" }]
+
+[service.tells]
+x_forwarded = false
+forwarded = false
+request_id = false
+via = "edge"
+
+[service.http]
+head = "32K"
+line = "16K"
+fields = 64
+head_timeout = "5s"
+idle = "30s"
+default_host = "shop.example.com"
+resolve_dots = false
+decode = false
+merge_slashes = false
+encoded_slashes = "refuse"
+
+[[service.pool]]
+name = "default"
+balance = "peak-ewma"
+connections = 50
+queue = 20
+queue_timeout = "250ms"
+idle = "20s"
+slow_start = "30s"
+pending = 500
+tunnels = 200
+proxy_protocol = "v2"
+tls = { sni = "backend.example.com", ca = "/ca.pem", crl = "/ca.crl", certificate = "/own.pem", key = "/own.key" }
+retries = { percent = 10, per_second = 1, burst = 5, at_once = 4 }
+[service.pool.ejection]
+enabled = false
+consecutive = 3
+percent = 50
+window = "10s"
+least = 20
+quarantine = "1m"
+
+[[service.pool]]
+name = "canary"
+balance = "maglev"
+by = "cookie session"
+
+[[service.backend]]
+address = "10.0.0.5:8080"
+
+[[service.backend]]
+address = "10.0.0.6:8080"
+pool = "canary"
+
+[[service.route]]
+name = "testers"
+hosts = ["shop.example.com", "*.Shop.example.com"]
+path_prefix = "/basket"
+methods = ["GET", "POST"]
+headers = [{ name = "X-Env", is = "beta" }, { name = "X-Old", present = false }]
+query = [{ name = "try", begins = "new" }]
+cookies = [{ name = "tester", fits = "^[0-9]+$" }]
+to = "canary"
+rewrite = { prefix = "/", host = "basket.internal:8080" }
+request_headers = [{ set = "X-Tester", value = "yes" }, { add = "X-Via", value = "edge" }, { remove = "X-Debug" }]
+response_headers = [{ remove = "Server" }]
+connect_timeout = "200ms"
+response_timeout = "5s"
+idle_timeout = "10s"
+request_timeout = "1m"
+retries = { attempts = 2, statuses = [502, 503] }
+upgrades = ["websocket", "tls/1.2"]
+
+[[service.route]]
+name = "basket"
+path = "/basket"
+sticky = "header X-User"
+split = [{ pool = "default", weight = 95 }, { pool = "canary", weight = 5 }]
+
+[[service.route]]
+name = "items"
+path_template = "/items/{id}"
+
+[[service.route]]
+name = "old"
+path_regex = "/v[0-9]+/.*"
+respond = { status = 410, text = "gone" }
+
+[[service.route]]
+name = "moved"
+path_prefix = "/shop"
+redirect = { status = 301, scheme = "https", host = "shop.example.com", prefix = "/" }
+
+[[service.route]]
+name = "root"
+path = "/index"
+redirect = { path = "/" }
 "#;
 
 #[test]
@@ -135,6 +248,74 @@ fn every_key() {
     let respond = config.services[2].respond.as_ref().unwrap();
     assert_eq!((respond.status, respond.octets()), (503, b"<p>Sorry\n".to_vec()));
     assert_eq!(config.services[3].respond.as_ref().unwrap().octets().len(), 1 << 20);
+}
+
+#[test]
+fn every_key_of_a_site() {
+    let config = Config::parse(EVERY_KEY, "evenkeel.toml").unwrap().config;
+    let service = &config.services[4];
+    let Site { tls, http, trusted, proxy_protocol_from, tells, pools, routes } = &service.site;
+    assert_eq!((trusted.len(), proxy_protocol_from[0].to_string().as_str()), (2, "192.0.2.0/24"));
+    assert!(!tells.x_forwarded && !tells.forwarded && !tells.request_id && tells.via == "edge");
+    let tls = tls.as_ref().unwrap();
+    assert_eq!(
+        (tls.minimum, tls.client, tls.certificates.len()),
+        (TlsVersion::V13, ClientProof::Required, 1)
+    );
+    assert_eq!(pools[0].tls.as_ref().map(|tls| tls.sni.as_str()), Some("backend.example.com"));
+    assert_eq!((http.head, http.line, http.fields), (32 << 10, 16 << 10, 64));
+    assert_eq!((http.head_timeout.as_secs(), http.idle.as_secs()), (5, 30));
+    assert_eq!(http.default_host.as_deref(), Some("shop.example.com"));
+    assert!(!http.resolve_dots && !http.decode && !http.merge_slashes);
+    assert_eq!(http.encoded_slashes, EncodedSlash::Refuse);
+    assert_eq!(service.site.pool_names().collect::<Vec<_>>(), ["default", "canary"]);
+    assert_eq!((pools[0].balance, pools[0].connections, pools[0].queue), (Balance::PeakEwma, 50, 20));
+    assert_eq!((pools[0].queue_timeout, pools[0].slow_start.as_secs()), (Duration::from_millis(250), 30));
+    assert_eq!((pools[0].pending, pools[0].tunnels), (500, 200));
+    assert_eq!(pools[0].proxy_protocol, Some(ProxyProtocol::V2));
+    assert_eq!(pools[0].retries, Budget { percent: 10, per_second: 1, burst: 5, at_once: 4 });
+    assert!(!pools[0].ejection.enabled && pools[0].ejection.quarantine == Duration::from_secs(60));
+    assert_eq!(pools[1].by, Some(By::Cookie("session".to_owned())));
+    let pools_of: Vec<&str> = service.backends.iter().map(|backend| backend.pool.as_str()).collect();
+    assert_eq!(pools_of, ["default", "canary"]);
+    let testers = &routes[0];
+    assert_eq!(testers.hosts, ["shop.example.com", "*.shop.example.com"]);
+    assert_eq!(testers.path, Some(PathPattern::Prefix("/basket".to_owned())));
+    assert_eq!(testers.methods, ["GET", "POST"]);
+    assert_eq!(testers.headers[1].test, Test::Present(false));
+    assert_eq!(testers.query[0].test, Test::Begins("new".to_owned()));
+    assert_eq!(testers.cookies[0].test, Test::Fits("^[0-9]+$".to_owned()));
+    assert_eq!((testers.to.as_deref(), testers.timeouts.connect.as_millis()), (Some("canary"), 200));
+    assert_eq!(testers.timeouts.whole, Some(Duration::from_secs(60)));
+    assert_eq!((testers.retries.attempts, testers.retries.statuses.as_slice()), (2, &[502, 503][..]));
+    assert_eq!(testers.upgrades, ["websocket", "tls/1.2"]);
+    assert_eq!(routes[1].split[1], Share { pool: "canary".to_owned(), weight: 5 });
+    assert_eq!(routes[1].sticky, Some(By::Header("X-User".to_owned())));
+    assert_eq!(routes[2].path, Some(PathPattern::Template("/items/{id}".to_owned())));
+    assert_eq!(routes[3].respond.as_ref().map(|respond| respond.status), Some(410));
+    assert_eq!(testers.rewrite.host.as_deref(), Some("basket.internal:8080"));
+    assert_eq!(testers.request_headers[1].change, Change::Add("X-Via".to_owned()));
+    assert_eq!(testers.response_headers[0].change, Change::Remove("Server".to_owned()));
+    let redirects: Vec<_> = routes.iter().filter_map(|route| route.redirect.as_ref()).collect();
+    assert_eq!((redirects[0].status, redirects[0].scheme), (301, Some(Scheme::Https)));
+    assert_eq!((redirects[1].status, redirects[1].path.as_deref()), (308, Some("/")));
+}
+
+/// Ten thousand routes and pools at their bound are read, checked and written like few.
+#[test]
+fn many_routes() {
+    let (head, _) = EVERY_KEY.split_once("[[service]]").unwrap();
+    let mut text = format!(
+        "{head}[[service]]\nname = \"big\"\nvip = \"192.0.2.14:80\"\nprotocol = \"tcp\"\nmode = \"l7\"\n"
+    );
+    text.push_str("backend = [{ address = \"10.0.0.5:8080\" }]\n");
+    for number in 0..10_000 {
+        text.push_str(&format!(
+            "[[service.route]]\nname = \"r{number}\"\nhosts = [\"h{number}.example.com\"]\npath_template = \"/{{a}}/{number}\"\n"
+        ));
+    }
+    let config = Config::parse(&text, "f").map_err(|errors| panic!("{errors}")).unwrap().config;
+    assert_eq!(config.services[0].site.routes.len(), 10_000);
 }
 
 #[test]
@@ -174,7 +355,9 @@ fn the_examples_commented_keys_show_the_defaults() {
 fn the_example_has_every_key() {
     let written = toml::to_string(&Config::parse(EVERY_KEY, "evenkeel.toml").unwrap().config).unwrap();
     for key in written.lines().filter_map(|line| line.split_once(" = ").map(|(key, _)| key)) {
-        let shown = |line: &str| line.trim_start_matches('#').trim_start().starts_with(&format!("{key} = "));
+        let written = format!("{key} = ");
+        let begins = |before: &str| before.is_empty() || before.ends_with(['#', ' ']);
+        let shown = |line: &str| line.match_indices(&written).any(|(at, _)| begins(&line[..at]));
         assert!(EXAMPLE.lines().any(shown), "`{key}` is not in example.toml");
     }
 }

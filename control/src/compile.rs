@@ -19,12 +19,12 @@ use evenkeel_datapath::snapshot::{
 };
 use evenkeel_datapath::steering::Steering;
 use evenkeel_l7::Services;
-use evenkeel_l7::proxy::site;
+use evenkeel_l7::proxy::Site;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 use crate::desired::{self, DesiredState, Id};
-use crate::sites::Sites;
+use crate::sites::{Sites, Tls, members};
 use crate::slots::Slots;
 use crate::words;
 
@@ -54,6 +54,11 @@ impl Tables {
     /// The table of a service, and its size.
     pub(crate) fn of(&self, service: Id) -> Option<&Arc<Maglev>> {
         self.maglev.get(&service).map(|table| &table.maglev)
+    }
+
+    /// What becomes of requests to a service.
+    pub(crate) fn site_of(&self, service: Id) -> Option<&Arc<Site>> {
+        self.sites.current(service)
     }
 }
 
@@ -104,13 +109,6 @@ pub(crate) fn compile(
     for service in &desired.services {
         let Some(slot) = slots.of(service.id) else { continue };
         let candidates = candidates(service, slots, fib);
-        if service.mode == config::Mode::L7 {
-            let backends = backends(service, slots);
-            let workers = fixed.steering.workers();
-            let site = kept.sites.of(service, backends, &candidates, workers, &tables.sites);
-            let (slot, vip) = (ServiceSlot(slot), service.vip.into());
-            at_layer_7.0.push(evenkeel_l7::Service { slot, vip, site });
-        }
         let table = table(tables, service, candidates);
         let entry = Service {
             vip: service.vip.into(),
@@ -118,6 +116,14 @@ pub(crate) fn compile(
             mode: words::mode(service.mode),
             maglev: Arc::clone(&table.maglev),
         };
+        if entry.mode == Mode::L7 {
+            let tls = Tls::of(service, &desired.secrets);
+            let members = members(service, slots, &table.candidates);
+            let workers = fixed.steering.workers();
+            let site = kept.sites.of(service, members, tls, usize::from(workers), &tables.sites);
+            let (slot, vip) = (ServiceSlot(slot), service.vip.into());
+            at_layer_7.0.push(evenkeel_l7::Service { slot, vip, site });
+        }
         kept.maglev.insert(service.id, table);
         snapshot.vips.insert((entry.vip, entry.protocol), ServiceSlot(slot));
         snapshot.vip_addresses.insert(entry.vip.addr);
@@ -183,16 +189,6 @@ fn candidates(service: &desired::Service, slots: &Slots, fib: &Fib) -> Vec<Candi
     let mut candidates = if resolved.is_empty() { unresolved } else { resolved };
     candidates.sort_unstable_by_key(|candidate| (candidate.identity, candidate.slot));
     candidates
-}
-
-/// All backends of `service`, as the proxy knows them.
-fn backends(service: &desired::Service, slots: &Slots) -> Vec<site::Backend> {
-    let backends = service.backends.iter().filter_map(|backend| {
-        let id = slots.backend_id(backend.id)?;
-        let (address, identity) = (backend.address, identity(backend.address.into()));
-        Some(site::Backend { slot: id.slot, epoch: id.epoch, address, identity })
-    });
-    backends.collect()
 }
 
 fn table(tables: &Tables, service: &desired::Service, candidates: Vec<Candidate>) -> Table {

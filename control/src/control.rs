@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use evenkeel_config::{Config, Service as FileService};
+use evenkeel_config::{self as config, Config, Service as FileService};
 use evenkeel_datapath::counters::Bounds;
 use evenkeel_datapath::port::PortCapabilities;
 use evenkeel_datapath::time::Time;
@@ -27,6 +27,7 @@ use crate::fleet::Fleet;
 use crate::flows::Search;
 use crate::next_hops::{NextHops, Wanted};
 use crate::protocol::{Answer, Refusal, RefusalKind, Report, Request};
+use crate::secrets::{ROTATION, Secrets};
 use crate::setup::Setup;
 use crate::slots::Slots;
 
@@ -45,6 +46,8 @@ pub struct Control {
     pub(crate) version: String,
     pub(crate) started: Time,
     fixed: Fixed,
+    /// When the keys of tickets are made anew.
+    rotates: Time,
     config_file: PathBuf,
     waiting: Vec<Waiting>,
     searches: Vec<(Ticket, Search)>,
@@ -101,7 +104,8 @@ impl Control {
             backends: usize::try_from(config.balancer.max_backends).unwrap_or(usize::MAX),
         };
         let fixed = Fixed::new(&config, &ports, workers.len());
-        let desired = DesiredState::new(config, now);
+        let secrets = read_secrets(&config, &Secrets::default())?;
+        let desired = DesiredState::new(config, now).with_secrets(secrets);
         // Workers begin with all counters zero, whatever slots there will be.
         let slots = Slots::new(bounds).placed(&desired, 1, &Fleet::new(Vec::new()))?;
         let (snapshot, tables) = compile(&desired, &slots, &next_hops.fib, &fixed, &Tables::default(), 1);
@@ -117,6 +121,7 @@ impl Control {
             version,
             started: now,
             fixed,
+            rotates: now + ROTATION,
             config_file,
             waiting: Vec::new(),
             searches: Vec::new(),
@@ -157,7 +162,7 @@ impl Control {
         let desired = &self.desired;
         let mut report = None;
         let wanted = match request {
-            Request::ServiceAdd { service, vip, protocol, mode, maglev_table, respond, backends } => {
+            Request::ServiceAdd { service, vip, protocol, mode, maglev_table, respond, pools, backends } => {
                 let wanted = NewService {
                     name: service.clone(),
                     vip: *vip,
@@ -165,14 +170,15 @@ impl Control {
                     mode: *mode,
                     maglev_table: maglev_table.unwrap_or(FileService::MAGLEV_TABLE),
                     respond: respond.clone(),
+                    site: Arc::new(with_pools(pools)?),
                     backends: backends.clone(),
                 };
                 desired.with_service(wanted, now)?
             }
             Request::ServiceRemove { service } => desired.without_service(service)?,
-            Request::BackendAdd { service, backend, weight, state } => {
-                let (address, weight, state) = (*backend, *weight, *state);
-                let spec = crate::protocol::BackendSpec { address, weight, state };
+            Request::BackendAdd { service, backend, weight, state, pool } => {
+                let (address, weight, state, pool) = (*backend, *weight, *state, pool.clone());
+                let spec = crate::protocol::BackendSpec { address, weight, state, pool };
                 desired.with_backend(service, &spec, now)?
             }
             Request::BackendRemove { service, backend } => desired.without_backend(service, *backend)?,
@@ -185,9 +191,14 @@ impl Control {
                 desired.with_weight(service, *backend, *weight)?
             }
             Request::Reload {} => {
-                let (wanted, changes) = desired.reloaded(self.read_config()?, now)?;
+                let file = self.read_config()?;
+                let secrets = read_secrets(&file, &desired.secrets)?;
+                let (wanted, mut changes) = desired.reloaded(file, now)?;
+                if secrets != *desired.secrets {
+                    changes.settings_changed.push("certificates".to_owned());
+                }
                 report = Some(Report::Reload(changes));
-                wanted
+                wanted.with_secrets(secrets)
             }
             Request::Stop {} => {
                 self.stopping = true;
@@ -299,10 +310,23 @@ impl Control {
                 info!(service, %backend, generation = self.generation(), "drain deadline past: down");
             }
         }
+        if now >= self.rotates {
+            self.rotates = now + ROTATION;
+            self.rotate();
+        }
         let mut answers = self.acknowledged(now);
         self.finish_searches(now, &mut answers);
         self.finish_surveys(now, &mut answers);
         answers
+    }
+
+    /// Makes new keys for tickets; those of the last ones are still known.
+    fn rotate(&mut self) {
+        if self.desired.secrets.has_tickets() {
+            self.desired.secrets = Arc::new(self.desired.secrets.rotated());
+            self.compile_and_send();
+            info!(generation = self.generation(), "keys of session tickets made anew");
+        }
     }
 
     fn acknowledged(&mut self, now: Time) -> Vec<(Ticket, Answer)> {
@@ -380,11 +404,38 @@ impl Control {
     }
 }
 
+/// Reads the files that a configuration names, as it is read itself. The only clock that is looked at here: by it certificates are valid.
+fn read_secrets(config: &Config, before: &Secrets) -> Result<Secrets, Refusal> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    Secrets::load(config, now, before).map_err(|flaws| {
+        let flaws: Vec<String> = flaws.iter().map(ToString::to_string).collect();
+        Refusal::new(RefusalKind::BadConfiguration, flaws.join("\n"))
+    })
+}
+
+/// What a service that is added at run time does with requests: it has these pools, and no routes.
+fn with_pools(names: &[String]) -> Result<config::Site, Refusal> {
+    let mut site = config::Site::default();
+    for (at, name) in names.iter().enumerate() {
+        let refuse = |problem| Refusal::new(RefusalKind::BadValue, problem).field(format!("pools[{at}]"));
+        let name = config::units::pool_name(name).map_err(refuse)?;
+        site.pools.push(config::Pool { name, ..config::Pool::default() });
+    }
+    if site.pools.len() > config::limits::POOLS {
+        let message = format!("a service has {} pools at most", config::limits::POOLS);
+        return Err(Refusal::new(RefusalKind::BadValue, message).field("pools"));
+    }
+    Ok(site)
+}
+
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod reload_tests;
+#[cfg(test)]
+mod route_tests;
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ use evenkeel_datapath::time::Time;
 
 use crate::next_hops::Wanted;
 use crate::protocol::{BackendSpec, Deadline, Refusal, RefusalKind};
+use crate::secrets::Secrets;
 
 /// Tells every service and backend that ever was from all others, also from one of the same name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Id(u64);
 pub(crate) struct DesiredState {
     /// The file's part that no request but `reload` changes. Its services are those of the file, not those wanted.
     pub(crate) config: Arc<Config>,
+    /// What TLS is spoken with.
+    pub(crate) secrets: Arc<Secrets>,
     /// In the order in which they were added.
     pub(crate) services: Vec<Service>,
     next_id: u64,
@@ -45,6 +48,7 @@ pub(crate) struct Service {
     pub(crate) mode: Mode,
     pub(crate) maglev_table: u32,
     pub(crate) respond: Option<config::Respond>,
+    pub(crate) site: Arc<config::Site>,
     /// In the order in which they were added.
     pub(crate) backends: Vec<Backend>,
 }
@@ -56,6 +60,8 @@ pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
     pub(crate) weight: u32,
     pub(crate) state: BackendState,
+    /// The pool that it is in, in mode `l7`.
+    pub(crate) pool: String,
 }
 
 impl Backend {
@@ -71,11 +77,17 @@ impl Backend {
 impl DesiredState {
     /// What a configuration wants at the time `now`.
     pub(crate) fn new(config: Config, now: Time) -> Self {
-        let mut desired = Self { services: Vec::new(), next_id: 0, config: Arc::new(config) };
+        let (config, secrets) = (Arc::new(config), Arc::default());
+        let mut desired = Self { config, secrets, services: Vec::new(), next_id: 0 };
         for service in &Arc::clone(&desired.config).services {
             desired.push_service(from_file(service), now);
         }
         desired
+    }
+
+    /// The same with other secrets.
+    pub(crate) fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets: Arc::new(secrets), ..self }
     }
 
     /// Every backend with its service.
@@ -99,7 +111,7 @@ impl DesiredState {
 
     /// True if nothing differs that anybody could see.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.services == other.services && self.config == other.config
+        self.services == other.services && self.config == other.config && self.secrets == other.secrets
     }
 
     /// With a service more.
@@ -251,8 +263,9 @@ impl DesiredState {
 
     fn push_service(&mut self, wanted: NewService, now: Time) {
         let id = self.new_id();
-        let NewService { name, vip, protocol, mode, maglev_table, respond, backends } = wanted;
-        let service = Service { id, name, vip, protocol, mode, maglev_table, respond, backends: Vec::new() };
+        let NewService { name, vip, protocol, mode, maglev_table, respond, site, backends } = wanted;
+        let service =
+            Service { id, name, vip, protocol, mode, maglev_table, respond, site, backends: Vec::new() };
         self.services.push(service);
         for backend in &backends {
             self.push_backend(self.services.len() - 1, backend, now);
@@ -268,8 +281,9 @@ impl DesiredState {
             config::BackendState::Down => BackendState::Down,
         };
         let weight = wanted.weight.unwrap_or(config::Backend::WEIGHT);
+        let pool = wanted.pool.clone().unwrap_or_else(|| config::Site::DEFAULT_POOL.to_owned());
         let id = self.new_id();
-        self.services[service].backends.push(Backend { id, address: wanted.address, weight, state });
+        self.services[service].backends.push(Backend { id, address: wanted.address, weight, state, pool });
     }
 
     fn new_id(&mut self) -> Id {
@@ -287,15 +301,17 @@ pub(crate) struct NewService {
     pub(crate) mode: Mode,
     pub(crate) maglev_table: u32,
     pub(crate) respond: Option<config::Respond>,
+    pub(crate) site: Arc<config::Site>,
     pub(crate) backends: Vec<BackendSpec>,
 }
 
 fn from_file(service: &config::Service) -> NewService {
-    let config::Service { name, vip, protocol, mode, maglev_table, respond, backends } = service;
+    let config::Service { name, vip, protocol, mode, maglev_table, respond, site, backends } = service;
     let spec = |backend: &config::Backend| BackendSpec {
         address: backend.address,
         weight: Some(backend.weight),
         state: Some(backend.state),
+        pool: Some(backend.pool.clone()),
     };
     NewService {
         name: name.clone(),
@@ -304,6 +320,7 @@ fn from_file(service: &config::Service) -> NewService {
         mode: *mode,
         maglev_table: *maglev_table,
         respond: respond.clone(),
+        site: Arc::new(site.clone()),
         backends: backends.iter().map(spec).collect(),
     }
 }

@@ -38,6 +38,11 @@ impl<K: Eq + Hash, R: PartialEq, T> Kept<K, R, T> {
         made
     }
 
+    /// What there is for `key` now.
+    pub(crate) fn current(&self, key: &K) -> Option<&Arc<T>> {
+        self.made.get(key).map(|(_, made)| made)
+    }
+
     /// Keeps what was there before and is not any more, as long as somebody else has it.
     pub(crate) fn retire(&mut self, before: &Self) {
         let is_kept = |key: &K, thing| self.made.get(key).is_some_and(|(_, made)| Arc::ptr_eq(made, thing));

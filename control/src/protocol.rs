@@ -9,12 +9,14 @@ mod connections;
 mod fields;
 mod report;
 mod request;
+mod routes;
 
 pub use answer::{Answer, Refusal, RefusalKind, Report};
 pub use connections::*;
 pub use fields::{BackendSpec, Deadline};
 pub use report::*;
 pub use request::{MAX_LINE, Request, parse_line};
+pub use routes::*;
 
 #[cfg(test)]
 mod tests;

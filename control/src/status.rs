@@ -101,6 +101,7 @@ impl Control {
             backend: backend.address,
             weight: backend.weight,
             state: words::state_word(backend.effective_state()),
+            pool: (service.mode == config::Mode::L7).then(|| backend.pool.clone()),
             deadline_ms: deadline.map(|until| until.nanos_since(now) / 1_000_000),
             resolved: hop.is_some(),
             next_hop: hop.map(|hop| self.hop(hop)),

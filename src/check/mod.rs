@@ -7,8 +7,10 @@ mod machine;
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::SystemTime;
 
 use evenkeel_config::{Config, Idle, Parsed, Port};
+use evenkeel_control::Secrets;
 use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -38,6 +40,19 @@ pub(crate) fn check(output: &mut Output, file: &Path, is_json: bool) -> Outcome 
         }
         Err(errors) => return Err(Failure::Invalid(errors)),
     };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if let Err(flaws) = Secrets::load(&config, now, &Secrets::default()) {
+        let flaws: Vec<String> = flaws.iter().map(ToString::to_string).collect();
+        if is_json {
+            output.json(&json!({ "ok": false, "files": flaws }))?;
+        } else {
+            for flaw in &flaws {
+                eprintln!("error: {flaw}");
+            }
+        }
+        return Ok(Exit::Invalid);
+    }
     let findings = findings(&config, &Machine::at("/"));
     if is_json {
         output.json(&json!({ "ok": true, "warnings": warnings, "machine": findings, "config": config }))?;

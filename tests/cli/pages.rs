@@ -24,6 +24,7 @@ fn help_documents_the_exit_codes_and_every_command() {
         "service",
         "backend",
         "flow",
+        "route",
         "drops",
         "worker",
         "port",

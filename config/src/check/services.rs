@@ -8,6 +8,7 @@ use crate::check::reach::{Reach, Way};
 use crate::check::refuse_duplicates;
 use crate::finding::Finding;
 use crate::model::{Backend, Config, Service};
+use crate::site::{Site, SiteRoute};
 use crate::words::{BackendState, Mode};
 
 /// Slots for each backend below which Maglev's shares differ by more than a percent (Maglev, section 5.3).
@@ -50,7 +51,7 @@ pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
         context.vip(&path, service, findings);
         full_nat(config, &path, service, findings);
         maglev(&path, service, findings);
-        super::l7::check(&path, service, findings);
+        super::l7::check(config, &path, service, findings);
         some_backend(&path, service, findings);
         let addresses = service.backends.iter().enumerate();
         refuse_duplicates(
@@ -174,18 +175,18 @@ impl Context<'_> {
 fn full_nat(config: &Config, path: &str, service: &Service, findings: &mut Vec<Finding>) {
     let vip = service.vip.ip();
     let addresses = &config.full_nat.local_addresses;
-    let is_at_layer_7 = service.mode == Mode::L7 && !service.backends.is_empty();
-    if (service.mode == Mode::FullNat || is_at_layer_7)
-        && !addresses.iter().any(|local| local.is_ipv4() == vip.is_ipv4())
-    {
+    // Connections of layer 7 to backends leave from where full NAT sends.
+    let sends = match service.mode {
+        Mode::FullNat => true,
+        Mode::L7 => !service.backends.is_empty(),
+        Mode::Nat | Mode::DsrMac => false,
+    };
+    if sends && !addresses.iter().any(|local| local.is_ipv4() == vip.is_ipv4()) {
         let example = if vip.is_ipv4() { "10.0.1.10" } else { "fd00:1::10" };
         findings.push(
             Finding::error(
                 format!("{path}.mode"),
-                match is_at_layer_7 {
-                    true => format!("there is no {} address to reach backends from", family(vip)),
-                    false => format!("full NAT has no {} address to send from", family(vip)),
-                },
+                format!("full NAT has no {} address to send from", family(vip)),
             )
             .label(format!("service `{}` needs one", service.name))
             .help(format!("`local_addresses = [\"{example}\"]` in `[full_nat]`"))
@@ -224,16 +225,22 @@ fn is_prime(number: u32) -> bool {
 
 fn some_backend(path: &str, service: &Service, findings: &mut Vec<Finding>) {
     let picked = |backend: &&Backend| backend.weight > 0 && backend.state == BackendState::Active;
+    let (path, label) = match service.mode {
+        Mode::L7 if service.respond.is_some() || !is_forwarded(&service.site) => return,
+        Mode::L7 => (format!("{path}.mode"), "requests are answered with 503 until it has one"),
+        _ => (path.to_owned(), "its clients' packets are dropped until it has one"),
+    };
     let message = match service.backends.as_slice() {
-        _ if service.mode == Mode::L7 => return,
         [] => "has no backends",
         backends if !backends.iter().any(|backend| picked(&backend)) => {
             "has no active backend with a weight above 0"
         }
         _ => return,
     };
-    findings.push(
-        Finding::warning(path, format!("service `{}` {message}", service.name))
-            .label("its clients' packets are dropped until it has one"),
-    );
+    findings.push(Finding::warning(path, format!("service `{}` {message}", service.name)).label(label));
+}
+
+/// True if some requests go to backends.
+fn is_forwarded(site: &Site) -> bool {
+    site.routes.is_empty() || site.routes.iter().any(SiteRoute::is_forwarded)
 }

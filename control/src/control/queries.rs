@@ -9,8 +9,9 @@ use evenkeel_datapath::time::Time;
 
 use super::{Control, Submitted};
 use crate::connections::Wanted;
+use crate::explain::{Asked, explain};
 use crate::flows::{Filter, LIMIT, MAX_LIMIT, Search};
-use crate::protocol::{Refusal, RefusalKind, Report, Request};
+use crate::protocol::{Refusal, RefusalKind, Report, Request, RouteReport};
 use crate::words;
 
 impl Control {
@@ -48,6 +49,10 @@ impl Control {
                 Some(name) => self.service(self.desired.service(&name)?, now).backends,
                 None => self.services(now).into_iter().flat_map(|service| service.backends).collect(),
             }),
+            Request::RouteExplain { service, method, url, headers } => {
+                let asked = Asked { method: &method, url: &url, headers: &headers };
+                Report::Route(Box::new(self.explain(service.as_deref(), &asked)?))
+            }
             Request::Drops {} => Report::Drops(self.drops()),
             Request::WorkerList {} => Report::Workers(self.workers()),
             Request::PortList {} => Report::Ports(self.ports()),
@@ -76,6 +81,33 @@ impl Control {
         }
         let slot = named.and_then(|service| self.slots.of(service.id)).map(ServiceSlot);
         Ok(Filter { service: slot, backend, worker })
+    }
+
+    /// Which route a request takes at a service, or at the only one that has routes.
+    fn explain(&self, service: Option<&str>, asked: &Asked<'_>) -> Result<RouteReport, Refusal> {
+        let at_layer_7 =
+            || self.desired.services.iter().filter(|service| self.tables.site_of(service.id).is_some());
+        let service = match service {
+            Some(name) => self.desired.service(name)?,
+            None => match (at_layer_7().next(), at_layer_7().nth(1)) {
+                (Some(only), None) => only,
+                (None, _) => {
+                    let message = "there is no service in mode \"l7\"";
+                    return Err(Refusal::new(RefusalKind::UnknownService, message).field("service"));
+                }
+                (Some(_), Some(_)) => {
+                    let names: Vec<&str> = at_layer_7().map(|service| service.name.as_str()).collect();
+                    let message = format!("name one of the services: {}", names.join(", "));
+                    return Err(Refusal::new(RefusalKind::MissingField, message).field("service"));
+                }
+            },
+        };
+        let site = self.tables.site_of(service.id).ok_or_else(|| {
+            let message =
+                format!("the service {:?} looks at no requests: its mode is not \"l7\"", service.name);
+            Refusal::new(RefusalKind::BadValue, message).field("service")
+        })?;
+        explain(service, site, asked)
     }
 
     fn search(&mut self, question: FlowQuestion, filter: Filter, limit: u32, now: Time) -> Submitted {

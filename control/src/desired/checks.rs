@@ -75,6 +75,7 @@ impl DesiredState {
             address: backend.address,
             weight: backend.weight,
             state: words::state_word(backend.state),
+            pool: backend.pool.clone(),
         };
         let service = |service: &Service| config::Service {
             name: service.name.clone(),
@@ -83,6 +84,7 @@ impl DesiredState {
             mode: service.mode,
             maglev_table: service.maglev_table,
             respond: service.respond.clone(),
+            site: service.site.as_ref().clone(),
             backends: service.backends.iter().map(backend).collect(),
         };
         let fixed = self.config.as_ref();

@@ -20,7 +20,12 @@ impl DesiredState {
         let settings_changed = settings_changed(&self.config, &file);
         // In another order they are the same addresses, and flows remember places.
         file.full_nat.local_addresses.clone_from(&self.config.full_nat.local_addresses);
-        let mut desired = Self { config: Arc::new(file), services: Vec::new(), next_id: self.next_id };
+        let mut desired = Self {
+            config: Arc::new(file),
+            secrets: Arc::clone(&self.secrets),
+            services: Vec::new(),
+            next_id: self.next_id,
+        };
         let mut report = ReloadReport { settings_changed, ..ReloadReport::default() };
         for wanted in &Arc::clone(&desired.config).services {
             let old = self.services.iter().find(|old| same_service(old, wanted));
@@ -46,7 +51,11 @@ fn same_service(old: &Service, wanted: &config::Service) -> bool {
 fn take_over(old: &Service, service: &mut Service, report: &mut ReloadReport) {
     let name = |backend: &Backend| format!("{} {}", old.name, backend.address);
     service.id = old.id;
-    let mut changed = (service.maglev_table, &service.respond) != (old.maglev_table, &old.respond);
+    if service.site == old.site {
+        service.site = Arc::clone(&old.site);
+    }
+    let mut changed = (service.maglev_table, &service.respond, &service.site)
+        != (old.maglev_table, &old.respond, &old.site);
     for backend in &mut service.backends {
         match old.backends.iter().find(|known| known.address == backend.address) {
             None => {

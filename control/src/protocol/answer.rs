@@ -1,5 +1,6 @@
 //! What comes back: done on every worker, not yet on every worker, or refused.
 
+use super::routes::RouteReport;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -49,6 +50,8 @@ pub enum Report {
     Connections(ConnectionsReport),
     /// Of `connection counters`.
     TcpCounters(TcpCountersReport),
+    /// Of `route explain`.
+    Route(Box<RouteReport>),
     /// Of `drops`.
     Drops(DropsReport),
     /// Of `worker list`.

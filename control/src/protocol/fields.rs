@@ -22,6 +22,9 @@ pub struct BackendSpec {
     pub weight: Option<u32>,
     /// What it may be given; active when absent.
     pub state: Option<BackendState>,
+    /// The pool that it is in, in mode `l7`; the default one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 /// When the flows of a draining backend are cut: in JSON a duration such as `"30s"`, or `"never"`.
@@ -292,18 +295,19 @@ impl<T: Field> Field for Vec<T> {
 }
 
 impl Field for BackendSpec {
-    const EXPECTED: &'static str = "an object with address, weight and state";
+    const EXPECTED: &'static str = "an object with address, weight, state and pool";
 
     fn from_json(value: Value, path: &str) -> Result<Self, Refusal> {
         let Value::Object(fields) = value else {
             return Err(Refusal::wrong_type(path, Self::EXPECTED, &value));
         };
         let mut object = Object::of(format!("{path}."), fields.into_iter().collect())?;
-        object.only(&["address", "weight", "state"])?;
+        object.only(&["address", "weight", "state", "pool"])?;
         Ok(Self {
             address: object.field("address")?,
             weight: object.field("weight")?,
             state: object.field("state")?,
+            pool: object.field("pool")?,
         })
     }
 }

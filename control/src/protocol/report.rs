@@ -148,6 +148,9 @@ pub struct BackendReport {
     pub weight: u32,
     /// What it is given; with weight 0 an active one is draining.
     pub state: BackendState,
+    /// The pool that it is in, in mode `l7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// Milliseconds until its flows are cut, if it is draining and has a deadline.
     pub deadline_ms: Option<u64>,
     /// The way to it is known.

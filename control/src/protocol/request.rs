@@ -84,6 +84,8 @@ commands! {
         maglev_table: Option<u32>,
         /// What requests are answered with, in mode `l7` alone.
         respond: Option<Respond>,
+        /// Its pools beside "default", in mode `l7`.
+        pools: Vec<String>,
         /// Its backends at first; none when absent.
         backends: Vec<BackendSpec>,
     }
@@ -107,6 +109,8 @@ commands! {
         weight: Option<u32>,
         /// What it may be given; active when absent.
         state: Option<evenkeel_config::BackendState>,
+        /// The pool that it is in, in mode `l7`; "default" when absent.
+        pool: Option<String>,
     }
     /// Removes a backend from a service; its flows are cut.
     change BackendRemove = "backend remove" {
@@ -192,6 +196,17 @@ commands! {
     }
     /// What the TCP of each worker has counted.
     query ConnectionCounters = "connection counters" {}
+    /// Which route a request takes, and why not the others.
+    query RouteExplain = "route explain" {
+        /// Of this service; the only one in mode `l7` when absent.
+        service: Option<String>,
+        /// Its method.
+        method: String,
+        /// Where to: `https://host/path?query`.
+        url: String,
+        /// Further fields of its head, each as in `Name: value`.
+        headers: Vec<String>,
+    }
     /// Why packets were dropped.
     query Drops = "drops" {}
     /// Every worker, with its counters.

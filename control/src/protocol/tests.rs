@@ -197,28 +197,41 @@ fn request() -> impl Strategy<Value = Request> {
         Just(Deadline::Never),
         (1u64..1 << 40).prop_map(|millis| Deadline::After(Duration::from_millis(millis)))
     ];
-    let spec = (endpoint(), any::<Option<u32>>(), proptest::option::of(state.clone()))
-        .prop_map(|(address, weight, state)| BackendSpec { address, weight, state });
+    let spec =
+        (endpoint(), any::<Option<u32>>(), proptest::option::of(state.clone()), any::<Option<String>>())
+            .prop_map(|(address, weight, state, pool)| BackendSpec { address, weight, state, pool });
     prop_oneof![
         Just(Request::Status {}),
         Just(Request::Reload {}),
         any::<Option<String>>().prop_map(|service| Request::BackendList { service }),
         (".*", endpoint(), proptest::option::of(deadline))
             .prop_map(|(service, backend, deadline)| Request::BackendDrain { service, backend, deadline }),
-        (".*", endpoint(), any::<Option<u32>>(), proptest::option::of(state)).prop_map(
-            |(service, backend, weight, state)| Request::BackendAdd { service, backend, weight, state }
-        ),
-        (".*", endpoint(), any::<Option<u32>>(), proptest::option::of(respond()), vec(spec, 0..3)).prop_map(
-            |(service, vip, maglev_table, respond, backends)| Request::ServiceAdd {
+        (".*", endpoint(), any::<Option<u32>>(), proptest::option::of(state), any::<Option<String>>())
+            .prop_map(|(service, backend, weight, state, pool)| Request::BackendAdd {
+                service,
+                backend,
+                weight,
+                state,
+                pool
+            }),
+        (
+            ".*",
+            endpoint(),
+            any::<Option<u32>>(),
+            proptest::option::of(respond()),
+            vec(any::<String>(), 0..3),
+            vec(spec, 0..3)
+        )
+            .prop_map(|(service, vip, maglev_table, respond, pools, backends)| Request::ServiceAdd {
                 service,
                 vip,
                 protocol: Protocol::Udp,
                 mode: Mode::DsrMac,
                 maglev_table,
                 respond,
+                pools,
                 backends,
-            }
-        ),
+            }),
         (any::<Option<u8>>(), any::<Option<u32>>(), proptest::option::of(endpoint()))
             .prop_map(|(worker, limit, backend)| Request::FlowList { service: None, backend, worker, limit }),
     ]

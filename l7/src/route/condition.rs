@@ -1,8 +1,11 @@
 //! Conditions of routes, beside host, path and method.
 
+use std::fmt;
+
 use regex::Regex;
 
 use super::Facts;
+use super::path::REGEX_SIZE;
 
 /// Where a value comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +40,34 @@ pub struct Condition {
     pub source: Source,
     /// What is asked of it.
     pub test: Test,
+}
+
+impl Test {
+    /// Compiles a regular expression that values have to fit somewhere.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn fits(text: &str) -> Result<Self, String> {
+        let regex = regex::RegexBuilder::new(text).size_limit(REGEX_SIZE).build();
+        regex.map(Self::Fits).map_err(|error| error.to_string())
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Source::Header(name) => write!(f, "header {name}")?,
+            Source::Query(name) => write!(f, "query {name}")?,
+            Source::Cookie(name) => write!(f, "cookie {name}")?,
+        }
+        match &self.test {
+            Test::Present => write!(f, " is there"),
+            Test::Absent => write!(f, " is not there"),
+            Test::Is(text) => write!(f, " is {text:?}"),
+            Test::Begins(text) => write!(f, " begins with {text:?}"),
+            Test::Fits(regex) => write!(f, " fits {:?}", regex.as_str()),
+        }
+    }
 }
 
 impl Condition {

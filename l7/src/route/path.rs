@@ -6,7 +6,7 @@ use regex::Regex;
 pub const MOST_REGEXES: usize = 64;
 
 /// Octets that a compiled regular expression may take.
-const REGEX_SIZE: usize = 256 << 10;
+pub(super) const REGEX_SIZE: usize = 256 << 10;
 
 /// Which paths a route is for.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -22,6 +22,9 @@ pub enum CertificateError {
     /// The text has no private key in it, or none that can be used.
     #[error("there is no private key in it that can be used")]
     NoKey,
+    /// The text has no revocation list in it, or none that can be read.
+    #[error("there is no revocation list in it that can be read")]
+    NoRevocationList,
     /// The key is another certificate's.
     #[error("the private key is not the certificate's")]
     OtherKey,
@@ -77,6 +80,15 @@ impl Certificate {
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     all.ok().filter(|all| !all.is_empty()).ok_or(CertificateError::NoCertificate)
+}
+
+/// The revocation lists of a PEM text.
+///
+/// # Errors
+/// When there is none, or one that cannot be read.
+pub fn revocation_lists(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, CertificateError> {
+    let all: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+    all.ok().filter(|all| !all.is_empty()).ok_or(CertificateError::NoRevocationList)
 }
 
 /// The names in a certificate, and when it ends, if it can be relied on now.

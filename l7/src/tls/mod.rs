@@ -7,13 +7,23 @@
 //! Invariants: a session holds no octets between calls, neither ciphertext (what is not a whole record stays with the caller) nor
 //! plaintext, but for a handshake message that comes in several records; there is no early data (RFC 8446, section 8: it can be replayed), and no renegotiation.
 
+use std::sync::Arc;
+
 pub mod certificate;
 pub mod client;
 pub mod server;
 mod session;
 pub mod tickets;
 
+pub use rustls::ServerConfig;
+pub use rustls::time_provider::TimeProvider;
 pub use session::{MOST_RECORD, Session, TlsError, record_length};
+
+/// The time as the system tells it, by which certificates are valid or not.
+#[must_use]
+pub fn system_time() -> Arc<dyn TimeProvider> {
+    Arc::new(rustls::time_provider::DefaultTimeProvider)
+}
 
 /// Why sessions cannot be made as the configuration says.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]

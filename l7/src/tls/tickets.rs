@@ -45,6 +45,16 @@ impl Tickets {
     }
 }
 
+/// What a new key is made of: random octets.
+///
+/// # Errors
+/// When the system has none, which it always has.
+pub fn random_key() -> Result<[u8; KEY_LENGTH], Unspecified> {
+    let mut key = [0; KEY_LENGTH];
+    aws_lc_rs::rand::fill(&mut key)?;
+    Ok(key)
+}
+
 impl ProducesTickets for Tickets {
     fn enabled(&self) -> bool {
         !self.keys.is_empty()

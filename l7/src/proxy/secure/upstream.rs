@@ -20,6 +20,15 @@ pub struct UpstreamTls {
     pub name: ServerName<'static>,
 }
 
+impl UpstreamTls {
+    /// By this configuration, to backends of this name or address; `None` if it is neither.
+    #[must_use]
+    pub fn new(config: Arc<ClientConfig>, name: &str) -> Option<Self> {
+        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        Some(Self { config, name: ServerName::try_from(bare.to_owned()).ok()? })
+    }
+}
+
 /// Configurations by what they were made of and for which backend, each with sessions of that backend alone: tickets of one are of no
 /// use to another. They belong to one worker, so that the lock around rustls' store is never waited for.
 #[derive(Debug, Default)]
