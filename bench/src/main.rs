@@ -53,7 +53,8 @@ enum Suite {
     /// each -{1,20,100}ms-{100m-q100,1g-q1000,0.1%-random,0.1%-burst,1%-...,5%-...}-{goodput,10k,100k,1m};
     /// fair-ours-* and fair-linux-* (two flows share a line, both ours or one of them).
     Tcp,
-    /// The parts of the proxy stage: p99 by balancing policy with one slow backend, in virtual time.
+    /// The parts of the proxy stage: p99 by balancing policy with one slow backend, in virtual time; what TLS costs (tls-handshake, tls-128,
+    /// tls-1m, idle-tls-bytes) on a wire of memory.
     L7,
     /// What suite flows runs under callgrind.
     #[value(hide = true)]
@@ -61,6 +62,9 @@ enum Suite {
     /// What suite tcp runs in a process of its own: the octets of an idle connection of the one that `--case` names.
     #[value(hide = true)]
     IdleUnderObservation,
+    /// What suite l7 runs in a process of its own: the octets of an idle client, over TLS or, as `--case` says, not.
+    #[value(hide = true)]
+    IdleClientUnderObservation,
 }
 
 fn main() -> ExitCode {
@@ -93,6 +97,7 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         Suite::L7 => l7::run(&mut Report::new("l7", arguments.json)),
         Suite::IdleUnderObservation => tcp::idle_under_observation(&arguments.cases),
+        Suite::IdleClientUnderObservation => l7::idle_under_observation(&arguments.cases),
         Suite::InsertUnderObservation => flows::insert_under_observation(),
         Suite::Rig => {
             let binary = match arguments.binary {

@@ -1,6 +1,9 @@
 //! Suite `l7`: the parts of the proxy stage.
 
 mod balance;
+mod tls;
+
+pub use tls::idle_under_observation;
 
 use anyhow::Result;
 
@@ -11,5 +14,6 @@ use crate::report::Report;
 /// # Errors
 /// When standard output is gone.
 pub fn run(report: &mut Report) -> Result<()> {
-    balance::run(report)
+    balance::run(report)?;
+    tls::run(report)
 }
