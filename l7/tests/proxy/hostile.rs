@@ -173,6 +173,30 @@ fn who_takes_nothing_makes_the_balancer_hold_little() {
     forgets(network);
 }
 
+/// More than the stack takes at once: when the proxy is done with a client that said that it asks no more, the rest is still to go.
+#[test]
+fn what_was_given_to_send_goes_before_the_connection_does() {
+    let cast = Cast::new();
+    let visit = cast.visit(Visit { closes: true, ..Visit::to(&["/length/4600000"]) });
+    let network = run(lossy(), 1, Balancer::new(cast.site()), World::new(&BACKENDS, vec![visit]));
+    assert!(body_of(&network, 0, 0) == body(4_600_000));
+    forgets(network);
+}
+
+#[test]
+fn who_says_the_end_and_takes_nothing_is_cut_too() {
+    let cast = Cast::new();
+    // The response of one of these at least is taken by all but the client: it waits in what TLS holds, and the proxy has let go.
+    let visits = (0..12)
+        .map(|number| {
+            let target = format!("/length/{}", (4 << 20) + number * 8_000);
+            cast.visit(Visit { deaf: true, closes: true, ..Visit::to(&[&target]) })
+        })
+        .collect();
+    let network = simply(&cast, visits);
+    forgets(network);
+}
+
 #[test]
 fn connections_made_otherwise_serve_no_others() {
     let cast = Cast::new();

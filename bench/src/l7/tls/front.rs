@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::Result;
 use evenkeel_datapath::machine;
 use evenkeel_datapath::maglev::Maglev;
-use evenkeel_l7::Work;
+use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_l7::balance::{Candidate, Group, Policy};
 use evenkeel_l7::proxy::site::{Action, Backend, Cluster, Forward};
-use evenkeel_l7::proxy::{OnStack, Served, Site, TlsProxy};
+use evenkeel_l7::proxy::{OnStack, Site, TlsProxy};
 use evenkeel_l7::route::{Path, Route, Routes};
+use evenkeel_l7::{Listener, Service, Work};
 use evenkeel_tcp::{
     Checksums, Config, Endpoint, Event, Incoming, ListenerConfig, ListenerId, Settings, Stack, Time,
 };
@@ -28,7 +29,7 @@ const WORK: u32 = 64;
 pub(super) struct Front {
     stack: Stack<Octets>,
     pub(super) proxy: TlsProxy<Octets>,
-    served: Rc<Served>,
+    listener: Rc<Listener>,
     accepting: Option<ListenerId>,
     port: u16,
     /// Nanoseconds of turns in which something was to be done.
@@ -37,7 +38,7 @@ pub(super) struct Front {
 
 fn site(tls: Option<Arc<ServerConfig>>) -> Result<Site> {
     let address: SocketAddr = BACKEND.parse()?;
-    let backend = Backend { slot: 0, address, identity: 1 };
+    let backend = Backend { slot: 0, epoch: 0, address, identity: 1 };
     let candidates = [Candidate { slot: 0, weight: 1 }];
     let group = Group::new(Policy::PowerOfTwo, &candidates, Arc::new(Maglev::default()), Duration::ZERO);
     let path = Path::Prefix("/".to_owned());
@@ -67,8 +68,9 @@ impl Front {
         let vip: SocketAddr = VIP.parse()?;
         stack.listen(vip.into(), &ListenerConfig { settings, ..ListenerConfig::default() })?;
         let proxy = TlsProxy::new(connections, 1, 1, Time(0));
-        let served = Served::new(Arc::new(site(tls)?));
-        Ok(Self { stack, proxy, served, accepting: None, port: 20_000, busy: 0 })
+        let service = Service { slot: ServiceSlot(0), vip: vip.into(), site: Arc::new(site(tls)?) };
+        let listener = Rc::new(Listener::new(&service));
+        Ok(Self { stack, proxy, listener, accepting: None, port: 20_000, busy: 0 })
     }
 
     /// Takes segments, does what is to be done, and sends what there is to send.
@@ -86,7 +88,7 @@ impl Front {
         self.stack.receive_burst(now, arriving);
         self.stack.advance(now);
         let mut work = Work(WORK);
-        let Self { stack, proxy, served, accepting, port, .. } = self;
+        let Self { stack, proxy, listener, accepting, port, .. } = self;
         let mut local = |_: SocketAddr| {
             *port = if *port == 60_000 { 20_000 } else { *port + 1 };
             Some(Endpoint::v4(OWN, *port))
@@ -97,7 +99,7 @@ impl Front {
         while work.0 > 0 {
             if let Some(id) = accepting.and_then(|listener| net.stack.accept(listener)) {
                 work.take();
-                proxy.accept(now, id, served);
+                proxy.accept(now, id, listener);
                 continue;
             }
             *accepting = None;

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use evenkeel_l7::Page;
 use evenkeel_l7::proxy::Memory;
 use evenkeel_tcp::Buf;
 
@@ -40,6 +42,10 @@ impl Memory for Octets {
         let start = (self.place.start + place.start).min(self.place.end);
         let end = (self.place.start + place.end).clamp(start, self.place.end);
         Self { memory: Rc::clone(&self.memory), place: start..end }
+    }
+
+    fn of_page(page: &Arc<Page>, place: Range<u32>) -> Self {
+        Self::of(page.octets().get(place.start as usize..place.end as usize).unwrap_or_default().to_vec())
     }
 
     fn of(octets: Vec<u8>) -> Self {

@@ -87,8 +87,7 @@ impl<O: Memory> Secured<O> {
 
     /// Octets that are held for it.
     pub(super) fn held(&self) -> usize {
-        let sealed: usize = self.outgoing.sealed.iter().map(|piece| piece.octets().len()).sum();
-        self.incoming.len() + self.outgoing.length + sealed
+        self.incoming.len() + self.outgoing.held()
     }
 
     /// Gives a record to the session; what it says is appended to `text`, what is to be sent to the ciphertext.
@@ -206,6 +205,11 @@ impl<O: Memory> Outgoing<O> {
 
     pub(super) fn alert(&mut self, record: &[u8]) {
         self.seal(record.to_vec());
+    }
+
+    /// Octets of it that wait.
+    pub(super) fn held(&self) -> usize {
+        self.length + self.sealed.iter().map(|piece| piece.octets().len()).sum::<usize>()
     }
 
     /// True if all of it has gone.

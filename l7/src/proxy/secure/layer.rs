@@ -447,7 +447,7 @@ impl<N: Net> Net for Secure<'_, N> {
     }
 
     fn unacknowledged(&self, id: ConnectionId) -> usize {
-        self.net.unacknowledged(id)
+        self.net.unacknowledged(id) + self.sessions.at(id).map_or(0, |secured| secured.outgoing.held())
     }
 
     fn connect(&mut self, now: Time, to: Backend) -> Result<ConnectionId, ConnectError> {
