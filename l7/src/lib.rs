@@ -23,6 +23,7 @@ mod query;
 pub mod route;
 mod service;
 mod stage;
+mod survey;
 pub mod tls;
 mod work;
 
@@ -33,4 +34,5 @@ pub use page::Page;
 pub use query::{ConnectionView, GAUGES, NUMBERS, Query};
 pub use service::{Listener, Service, Services};
 pub use stage::{Config, L7};
+pub use survey::{About, PoolView, Row, Survey};
 pub use work::Work;

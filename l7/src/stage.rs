@@ -10,6 +10,7 @@ mod listening;
 mod upstreams;
 
 use core::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_datapath::counters::{Counters, ServiceCounter};
@@ -21,8 +22,9 @@ use evenkeel_datapath::stage::{Stage, Turn};
 use evenkeel_datapath::time::Time;
 use evenkeel_tcp::{Checksums, Event, Incoming, ListenerId, Settings, Stack};
 
+use crate::proxy::seen::Log;
 use crate::proxy::{OnStack, TlsProxy};
-use crate::{Octets, Query, Services, Work};
+use crate::{Octets, Query, Services, Survey, Work};
 use listening::Listening;
 use upstreams::{Upstreams, Ways};
 
@@ -54,6 +56,8 @@ pub struct Config {
 /// The layer 7 stage of a worker. It takes memory when there is the first service for it.
 pub struct L7<P: Packet> {
     config: Config,
+    /// Where records of requests go.
+    log: Option<Arc<Log>>,
     running: Option<Running<P>>,
 }
 
@@ -81,7 +85,14 @@ impl<P: Packet> L7<P> {
     /// A stage that serves nothing yet.
     #[must_use]
     pub const fn new(config: Config) -> Self {
-        Self { config, running: None }
+        Self { config, log: None, running: None }
+    }
+
+    /// Hands in a record of each request.
+    #[must_use]
+    pub fn with_log(mut self, log: Arc<Log>) -> Self {
+        self.log = Some(log);
+        self
     }
 }
 
@@ -91,8 +102,8 @@ impl<A: PacketPool> Stage<A> for L7<A::Packet> {
         if self.running.is_none() && services.is_empty() {
             return;
         }
-        let config = &self.config;
-        let running = self.running.get_or_insert_with(|| Running::new(config, now));
+        let (config, log) = (&self.config, &self.log);
+        let running = self.running.get_or_insert_with(|| Running::new(config, log.as_ref(), now));
         running.to_backends.mtu = snapshot.ports.iter().map(|port| port.mtu).min().unwrap_or(1_500);
         running.listening.adopt(&mut running.stack, services, running.to_backends.mtu);
         running.proxy.adopt(tcp_time(now), &snapshot.backends);
@@ -122,9 +133,12 @@ impl<A: PacketPool> Stage<A> for L7<A::Packet> {
         self.running.as_ref()?.deadline().map(|deadline| Time(deadline.0))
     }
 
-    fn answer(&mut self, _: Time, question: &mut (dyn Any + Send)) {
-        if let (Some(running), Some(query)) = (&mut self.running, question.downcast_mut::<Query>()) {
+    fn answer(&mut self, now: Time, question: &mut (dyn Any + Send)) {
+        let Some(running) = &mut self.running else { return };
+        if let Some(query) = question.downcast_mut::<Query>() {
             running.answer(query);
+        } else if let Some(survey) = question.downcast_mut::<Survey>() {
+            running.answer_survey(survey, tcp_time(now));
         }
     }
 
@@ -132,7 +146,7 @@ impl<A: PacketPool> Stage<A> for L7<A::Packet> {
 }
 
 impl<P: Packet> Running<P> {
-    fn new(config: &Config, now: Time) -> Self {
+    fn new(config: &Config, log: Option<&Arc<Log>>, now: Time) -> Self {
         let now = tcp_time(now);
         let stack = evenkeel_tcp::Config {
             max_connections: config.connections,
@@ -147,9 +161,11 @@ impl<P: Packet> Running<P> {
             receive_buffer: BACKEND_BUFFER,
             ..settings(&Settings::towards_backends())
         };
+        let mut proxy = TlsProxy::new(config.connections, 0, config.seed, now);
+        log.into_iter().for_each(|log| proxy.proxy_mut().log_to(Arc::clone(log)));
         Self {
             stack: Stack::new(&stack, config.seed, now),
-            proxy: TlsProxy::new(config.connections, 0, config.seed, now),
+            proxy,
             listening: Listening::default(),
             upstreams: Upstreams::default(),
             to_backends,

@@ -60,7 +60,7 @@ use evenkeel_tcp::wheel::Wheel;
 use evenkeel_tcp::{ConnectionId, Event, Time};
 
 use crate::balance::Loads;
-use crate::{Listener, Work};
+use crate::{Listener, PoolView, Work};
 use change::Known;
 use client::Client;
 use desk::Desk;
@@ -133,6 +133,13 @@ impl<O: Memory> Proxy<O> {
     #[must_use]
     pub fn backend(&self, slot: u16) -> Option<&Tally> {
         self.backends.get(usize::from(slot))
+    }
+
+    /// Connections to a backend, and who waits for one.
+    #[must_use]
+    pub fn pool(&self, slot: u16, now: Time) -> Option<PoolView> {
+        let is_out = self.outliers.is_out(slot, now);
+        Some(PoolView { under_way: self.loads.of(slot).under_way, is_out, ..self.pools.view(slot)? })
     }
 
     /// A client has connected.

@@ -7,6 +7,7 @@ use evenkeel_tcp::ConnectionId;
 
 use super::UpstreamTls;
 use super::ticket::{Ticket, Tickets};
+use crate::PoolView;
 
 /// Those to one backend.
 #[derive(Debug, Default)]
@@ -133,6 +134,20 @@ impl Pools {
     /// Another tunnel to a backend that may have `most`.
     pub(super) fn tunnel(&mut self, slot: u16, most: u32) -> Option<Ticket> {
         self.of(slot)?.tunnels.take(most)
+    }
+
+    /// How a backend's pool is.
+    pub(super) fn view(&self, slot: u16) -> Option<PoolView> {
+        let pool = self.0.get(usize::from(slot))?;
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let (idle, waiting) = (count(pool.idle.len()), count(pool.queue.len()));
+        Some(PoolView {
+            open: pool.open,
+            idle,
+            waiting,
+            tunnels: pool.tunnels.taken(),
+            ..PoolView::default()
+        })
     }
 
     /// A client waits no more.

@@ -20,6 +20,11 @@ impl Tickets {
             Ticket(Rc::clone(&self.0))
         })
     }
+
+    /// How many there are.
+    pub(super) fn taken(&self) -> u32 {
+        self.0.get()
+    }
 }
 
 impl Drop for Ticket {

@@ -1,12 +1,25 @@
 //! Answers to questions about connections: a bounded number of places each, in the memory that came with the question.
 
 use evenkeel_datapath::packet::Packet;
+use evenkeel_tcp::Time;
 
 use super::Running;
 use crate::proxy::Whose;
 use crate::query::{ConnectionView, PLACES_PER_ANSWER, Query};
+use crate::survey::{About, Survey};
 
 impl<P: Packet> Running<P> {
+    pub(super) fn answer_survey(&mut self, survey: &mut Survey, now: Time) {
+        match survey.about {
+            About::Backends => survey.see_backends(self.proxy.proxy(), now),
+            About::Routes(slot) => {
+                if let Some(served) = self.listening.of_service(slot).map(|listener| listener.served()) {
+                    survey.see_routes(&served);
+                }
+            }
+        }
+    }
+
     pub(super) fn answer(&mut self, query: &mut Query) {
         let numbers = self.stack.counters().iter().map(|(_, value)| value);
         let gauges = [u64::from(self.stack.connections()), self.stack.time_wait(), self.stack.memory()];

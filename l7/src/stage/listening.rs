@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use evenkeel_datapath::snapshot::ServiceSlot;
 use evenkeel_tcp::{Buf, ListenerConfig, ListenerId, Settings, Stack};
 
 use super::settings;
@@ -17,6 +18,11 @@ pub(super) struct Listening {
 impl Listening {
     pub(super) fn listener(&self, id: ListenerId) -> Option<&Rc<Listener>> {
         self.listeners.get(&id)
+    }
+
+    /// The listener of a service.
+    pub(super) fn of_service(&self, slot: ServiceSlot) -> Option<&Rc<Listener>> {
+        self.listeners.values().find(|listener| listener.slot == slot)
     }
 
     /// Listens for these services and no others. Connections of those that are gone end when they next have a turn.

@@ -7,8 +7,14 @@ use evenkeel_l7::http::Refusal;
 use evenkeel_l7::proxy::Cause;
 use evenkeel_l7::proxy::seen::{Format, Log, Record};
 
+use evenkeel_datapath::snapshot::ServiceSlot;
+use evenkeel_l7::{About, Survey};
+use evenkeel_tcp::{Config, Time};
+
 use crate::front::{Balancer, site};
-use crate::world::Visit;
+use crate::hosts::Host;
+use crate::network::Network;
+use crate::world::{Visit, World};
 use crate::{BACKENDS, Everything, quick, visit};
 
 fn logged(room: usize, visits: Vec<Visit>) -> (Everything, Arc<Log>) {
@@ -109,4 +115,47 @@ fn routes_and_backends_are_counted() {
     assert_eq!(backends.iter().map(|backend| backend.requests).sum::<u64>(), 5);
     assert_eq!(backends.iter().map(|backend| backend.of(Cause::BadResponse)).sum::<u64>(), 1);
     assert_eq!(backends.iter().map(|backend| backend.sent).sum::<u64>(), 100);
+}
+
+#[test]
+fn a_survey_shows_pools_and_routes_page_by_page_and_takes_no_memory() {
+    let (network, _) =
+        logged(1, vec![Visit::to(&["/length/100", "/length/1", "/fixed"]), Visit::to(&["/length/7"])]);
+    let (balancer, now) = (&network.right.application, Time(network.now()));
+    let proxy = balancer.proxy.proxy();
+    let served = &balancer.served;
+    let mut backends = Survey::new(1, About::Backends, 1);
+    let mut routes = Survey::new(2, About::Routes(ServiceSlot(0)), 8);
+    let mut seen = Vec::new();
+    let measured = allocation_counter::measure(|| {
+        backends.see_backends(proxy, now);
+        routes.see_routes(served);
+    });
+    assert_eq!(measured.count_total, 0);
+    seen.push((backends.rows()[0].index, backends.rows()[0].tally.requests));
+    assert_eq!(backends.next, Some(1), "there was room for one");
+    backends.again(1);
+    backends.see_backends(proxy, now);
+    seen.push((backends.rows()[0].index, backends.rows()[0].tally.requests));
+    assert_eq!((seen.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), backends.next), (vec![0, 1], None));
+    assert_eq!(seen.iter().map(|(_, requests)| requests).sum::<u64>(), 3);
+    let counts: Vec<_> = routes.rows().iter().map(|row| (row.index, row.tally.requests)).collect();
+    assert_eq!(counts, [(0, 1), (1, 3)]);
+    assert_eq!(routes.rows()[1].tally.latency.as_ref().unwrap().len(), 3);
+}
+
+#[test]
+fn a_survey_shows_what_waits() {
+    let log = Arc::new(Log::new(1));
+    let mut balancer = Balancer::new(site(&BACKENDS[..1], 1, 10));
+    balancer.proxy.proxy_mut().log_to(log);
+    let world = World::new(&BACKENDS, vec![Visit::to(&["/never"]); 3]);
+    let now = evenkeel_tcp::Time(crate::SECOND);
+    let world = Host::new(&Config::default(), 1, now, world);
+    let balancer = Host::new(&Config::default(), 2, now, balancer);
+    let mut network = Network::new(world, balancer, quick(), 1);
+    network.skip_to(now.0);
+    network.run_until(2 * crate::SECOND, |_, _, _| false);
+    let pool = network.right.application.proxy.proxy().pool(0, Time(network.now())).unwrap();
+    assert_eq!((pool.open, pool.idle, pool.waiting, pool.under_way, pool.tunnels), (1, 0, 2, 1, 0));
 }

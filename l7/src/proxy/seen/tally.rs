@@ -38,6 +38,19 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// One to add others to, without taking memory for it.
+    #[must_use]
+    pub fn blank() -> Self {
+        Self { latency: histogram(), ..Self::default() }
+    }
+
+    /// Makes it a blank one again.
+    pub fn clear(&mut self) {
+        let mut latency = self.latency.take();
+        latency.iter_mut().for_each(|latency| latency.clear());
+        *self = Self { latency, ..Self::default() };
+    }
+
     pub(in crate::proxy) fn answered(&mut self, status: u16) {
         let class = usize::from(status / 100).wrapping_sub(1);
         if let Some(count) = self.classes.get_mut(class) {
@@ -53,7 +66,7 @@ impl Tally {
 
     pub(in crate::proxy) fn took(&mut self, time: Duration) {
         if self.latency.is_none() {
-            self.latency = Histogram::new_with_bounds(1, LONGEST_US, 2).ok().map(Box::new);
+            self.latency = histogram();
         }
         if let Some(latency) = &mut self.latency {
             latency.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
@@ -85,6 +98,10 @@ impl Tally {
             (_, None) => {}
         }
     }
+}
+
+fn histogram() -> Option<Box<Histogram<u32>>> {
+    Histogram::new_with_bounds(1, LONGEST_US, 2).ok().map(Box::new)
 }
 
 #[cfg(test)]
