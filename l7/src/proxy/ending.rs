@@ -123,7 +123,8 @@ impl<O: Memory> Proxy<O> {
             let Some(exchange) = of(client) else { return };
             if is_stale {
                 exchange.is_wary = true;
-            } else {
+            } else if cause != Cause::Down {
+                // One that is down is not picked anyway, and may be back before all is tried.
                 exchange.tried.extend(slot);
             }
             exchange.phase = Phase::Wanting;

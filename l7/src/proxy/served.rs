@@ -64,6 +64,12 @@ impl Served {
         Rc::new(Self { site, standings, tallies, front })
     }
 
+    /// The cluster that has the name of another one's.
+    pub(super) fn cluster_like(&self, other: &Self, cluster: usize) -> Option<usize> {
+        let name = &other.site.clusters.get(cluster)?.name;
+        self.site.clusters.iter().position(|cluster| cluster.name == *name)
+    }
+
     /// What was counted of a route, by its index.
     #[must_use]
     pub fn route(&self, route: usize) -> Option<std::cell::Ref<'_, Tally>> {

@@ -47,6 +47,11 @@ impl Browser {
         self.satisfied == self.visits.len()
     }
 
+    /// What came to those who are not satisfied.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        self.open.values().map(|open| format!("{}: {}", open.answers, open.got.escape_ascii())).collect()
+    }
+
     fn read(&mut self, stack: &mut Stack<HeapBuf>, id: ConnectionId) {
         let Some(open) = self.open.get_mut(&id) else { return };
         let count = stack.readable(id);

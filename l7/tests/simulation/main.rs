@@ -7,8 +7,10 @@ mod balancer;
 mod browser;
 #[path = "../../tcp/tests/hosts/mod.rs"]
 mod hosts;
+mod led;
 #[path = "../../tcp/tests/network/mod.rs"]
 mod network;
+mod town;
 
 use std::sync::Arc;
 use std::time::Duration;
