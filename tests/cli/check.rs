@@ -72,3 +72,26 @@ fn a_file_that_is_not_there_is_an_invalid_configuration() {
     assert_eq!(output.status.code(), Some(5));
     assert!(stderr(&output).contains("/nonexistent/evenkeel.toml"), "{}", stderr(&output));
 }
+
+#[test]
+fn certificates_that_cannot_be_used_end_with_5_under_their_files_names() {
+    let folder = Folder::new();
+    let key = folder.write("a.key", "no key");
+    let absent = folder.path("absent.pem");
+    let tls = format!(
+        "[[service]]\nname = \"shop\"\nvip = \"192.0.2.11:443\"\nprotocol = \"tcp\"\nmode = \"l7\"\nrespond = {{}}\n\
+         tls = {{ certificates = [{{ chain = \"{}\", key = \"{}\" }}] }}\n",
+        absent.display(),
+        key.display()
+    );
+    let file = folder.write("evenkeel.toml", format!("{VALID}{tls}"));
+    let output = run(["check".as_ref(), file.as_os_str()]);
+    assert_eq!(output.status.code(), Some(5), "{}", stdout(&output));
+    let errors = stderr(&output);
+    assert!(errors.contains(&format!("service shop: {}: No such file", absent.display())), "{errors}");
+
+    let output = run(["check".as_ref(), file.as_os_str(), "--json".as_ref()]);
+    assert_eq!(output.status.code(), Some(5));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((answer["ok"].as_bool(), answer["files"].as_array().map(Vec::len)), (Some(false), Some(1)));
+}

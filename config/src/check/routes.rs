@@ -7,7 +7,7 @@ use super::refuse_duplicates;
 use crate::finding::Finding;
 use crate::limits;
 use crate::model::Service;
-use crate::site::{Change, Http, PathPattern, Redirect, Rewrite, SiteRoute};
+use crate::site::{By, Change, Http, PathPattern, Redirect, Rewrite, SiteRoute};
 
 pub(super) fn check(path: &str, service: &Service, findings: &mut Vec<Finding>) {
     let routes = || service.site.routes.iter().enumerate();
@@ -17,6 +17,9 @@ pub(super) fn check(path: &str, service: &Service, findings: &mut Vec<Finding>) 
         |name| format!("service `{}` has two routes called `{name}`", service.name),
     );
     let known: HashSet<&str> = service.site.pool_names().collect();
+    let by_pool: HashMap<&str, &By> =
+        service.site.pools.iter().filter_map(|pool| Some((pool.name.as_str(), pool.by.as_ref()?))).collect();
+    let by = |pool: &str| by_pool.get(pool).copied();
     let mut by_host = ByHost::default();
     for (index, route) in routes() {
         let at = format!("{path}.route[{index}]");
@@ -29,12 +32,19 @@ pub(super) fn check(path: &str, service: &Service, findings: &mut Vec<Finding>) 
         if let Some(pool) = &route.to {
             known_pool(format!("{at}.to"), path, &known, pool, findings);
         }
-        split(&at, path, &known, route, findings);
+        split(&at, path, &known, by, route, findings);
         action(&at, route, findings);
     }
 }
 
-fn split(at: &str, service: &str, known: &HashSet<&str>, route: &SiteRoute, findings: &mut Vec<Finding>) {
+fn split<'c>(
+    at: &str,
+    service: &str,
+    known: &HashSet<&str>,
+    by: impl Fn(&str) -> Option<&'c By>,
+    route: &SiteRoute,
+    findings: &mut Vec<Finding>,
+) {
     let shares = || route.split.iter().enumerate();
     for (index, share) in shares() {
         known_pool(format!("{at}.split[{index}].pool"), service, known, &share.pool, findings);
@@ -51,6 +61,17 @@ fn split(at: &str, service: &str, known: &HashSet<&str>, route: &SiteRoute, find
                 format!("no part of the split of route `{}` weighs", route.name),
             )
             .label("expected a weight above 0"),
+        );
+    }
+    let keys: HashSet<_> = shares().filter_map(|(_, share)| by(&share.pool)).collect();
+    if keys.len() > 1 {
+        findings.push(
+            Finding::error(
+                format!("{at}.split"),
+                format!("the pools of route `{}` go by different things", route.name),
+            )
+            .label("expected one `by` for all of them")
+            .rests_on(&[&format!("{service}.pool")]),
         );
     }
     if route.sticky.is_some() && route.split.is_empty() {

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
 
 use super::*;
+use crate::protocol::{Answer, Report};
+use crate::testing::{CONFIG, Rig};
 
 /// 2027-01-01, in seconds since 1970.
 const NOW: i64 = 1_798_761_600;
@@ -157,4 +159,38 @@ fn a_thousand_certificates() {
     text.push_str("]\n");
     let secrets = folder.load(&text, &Secrets::default()).unwrap();
     assert_eq!(secrets.servers["shop"].certificates.len(), 1_000);
+}
+
+#[test]
+fn a_reload_takes_new_certificates_or_nothing_and_keys_are_made_anew_in_time() {
+    let folder = Folder::new();
+    folder.issue("a", "a.example", 2090);
+    let service = "[[service]]\nname = \"shop\"\nvip = \"192.0.2.20:443\"\nprotocol = \"tcp\"\nmode = \"l7\"\nrespond = {}\n";
+    let text = format!("{CONFIG}{service}{}", ONE.replace("DIR", folder.path.to_str().unwrap()));
+    let mut rig = Rig::new(&text);
+    let tls = |rig: &Rig| {
+        let shop = rig.control.desired.service("shop").unwrap().id;
+        Arc::clone(rig.control.tables.site_of(shop).unwrap().tls.as_ref().unwrap())
+    };
+    let changed = |answer: Answer| match answer {
+        Answer::Done { report: Some(Report::Reload(report)), .. } => report.settings_changed,
+        other => panic!("{other:?}"),
+    };
+    let first = tls(&rig);
+    assert_eq!(changed(rig.reload(&text)), [""; 0]);
+    assert!(Arc::ptr_eq(&first, &tls(&rig)));
+
+    folder.issue("a", "a.example", 2091);
+    assert_eq!(changed(rig.reload(&text)), ["certificates"]);
+    let second = tls(&rig);
+    assert!(!Arc::ptr_eq(&first, &second));
+
+    folder.write("a.key", "no key");
+    let Answer::Refused(refusal) = rig.reload(&text) else { panic!("a certificate without its key") };
+    assert!(refusal.message.contains("a.key"), "{refusal}");
+    assert!(Arc::ptr_eq(&second, &tls(&rig)));
+
+    rig.now = rig.now + ROTATION;
+    rig.settle();
+    assert!(!Arc::ptr_eq(&second, &tls(&rig)));
 }

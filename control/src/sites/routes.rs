@@ -123,7 +123,7 @@ fn action(wanted: &config::Site, pools: &[&str], route: &SiteRoute) -> Action {
     }))
 }
 
-/// What requests to these pools are balanced by: of several that balance by something, the first one's.
+/// What requests to these pools are balanced by; of those that balance by something, all go by the same.
 fn balance_by(wanted: &config::Site, pools: &[&str], used: &[usize]) -> Option<Key> {
     used.iter().filter_map(|index| pools.get(*index)).find_map(|name| {
         let pool = wanted.pools.iter().find(|pool| pool.name == *name)?;
