@@ -2,7 +2,7 @@
 
 /// A set of bits.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Bits(u64);
+pub(crate) struct Bits(u32);
 
 impl Bits {
     /// An acknowledgement has to go at once.
@@ -53,8 +53,6 @@ impl Bits {
     pub(crate) const SYN_RETRANSMITTED: Self = Self(1 << 22);
     /// It is on the list of those whose timer the wheel has to be told of.
     pub(crate) const UNARMED: Self = Self(1 << 23);
-    /// The other side's FIN was received in order.
-    pub(crate) const FIN_RECEIVED: Self = Self(1 << 24);
     /// It enters TIME-WAIT when the stack looks at it next.
     pub(crate) const DEPARTS: Self = Self(1 << 25);
     /// Its end is known to the table: no segment finds it any more.
@@ -70,7 +68,7 @@ impl Bits {
     /// The congestion window was reduced: the next new data says so.
     pub(crate) const REDUCED: Self = Self(1 << 30);
     /// The path was found to carry less than it did at first.
-    pub(crate) const NARROWED: Self = Self(1 << 32);
+    pub(crate) const NARROWED: Self = Self(1 << 24);
 
     /// These and those.
     #[inline]

@@ -91,10 +91,7 @@ impl<B: Buf> Connection<B> {
 
     /// The other side has closed, and all that it sent is here (RFC 9293, section 3.10.7.4, eighth).
     fn hear_fin(&mut self, now: Time, shared: &mut Shared<B>) {
-        if self.bits.has(Bits::FIN_RECEIVED) {
-            return;
-        }
-        self.bits.set(Bits::FIN_RECEIVED | Bits::ACK_NOW);
+        self.bits.set(Bits::ACK_NOW);
         // Released connections do not pass through CLOSE-WAIT without anybody to close them: release asks for a FIN.
         self.tell(kind::READABLE);
         match self.state {

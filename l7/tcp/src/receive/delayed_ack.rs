@@ -23,10 +23,6 @@ enum State {
 pub struct DelayedAck {
     /// In microseconds modulo 2^32.
     deadline: u32,
-    /// Octets since the last acknowledgement.
-    octets: u32,
-    /// Segments since the last acknowledgement.
-    segments: u8,
     /// How many more segments are acknowledged at once.
     quick: u8,
     state: State,
@@ -36,7 +32,7 @@ impl DelayedAck {
     /// Nothing is owed.
     #[must_use]
     pub const fn new() -> Self {
-        Self { deadline: 0, octets: 0, segments: 0, quick: QUICK, state: State::Nothing }
+        Self { deadline: 0, quick: QUICK, state: State::Nothing }
     }
 
     /// A segment with so many octets of payload has arrived, where a full one has `mss`, and this became of it. An acknowledgement that is put off waits
@@ -46,14 +42,12 @@ impl DelayedAck {
         match inserted {
             Inserted::Nothing => {}
             Inserted::InOrder { filled_gap: false, .. } => {
-                self.octets = self.octets.saturating_add(payload);
-                self.segments = self.segments.saturating_add(1);
                 // "An ACK SHOULD be generated for at least every second full-sized segment"; a segment may be several, put together
                 // by the device.
-                if self.quick > 0 || self.segments >= 2 || self.octets >= 2 * u32::from(mss) {
+                if self.quick > 0 || self.is_pending() || payload >= 2 * u32::from(mss) {
                     self.quick = self.quick.saturating_sub(1);
                     self.state = State::Due;
-                } else if self.state == State::Nothing {
+                } else {
                     self.state = State::Owed;
                     self.deadline = now.wrapping_micros().wrapping_add(delay_us);
                 }
@@ -114,7 +108,7 @@ impl DelayedAck {
         if has_payload && self.is_pending() {
             self.quick = 0;
         }
-        (self.state, self.octets, self.segments) = (State::Nothing, 0, 0);
+        self.state = State::Nothing;
     }
 }
 
@@ -138,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn it_is_twelve_octets() {
-        assert!(size_of::<DelayedAck>() <= 12);
+    fn it_is_eight_octets() {
+        assert!(size_of::<DelayedAck>() <= 8);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl<B: Buf> Stack<B> {
     #[inline]
     pub fn is_at_end(&self, id: ConnectionId) -> bool {
         self.connections.named(id).is_some_and(|connection| {
-            connection.bits.has(Bits::FIN_RECEIVED) && connection.assembler.unread() == 0
+            connection.assembler.is_finished() && connection.assembler.unread() == 0
         })
     }
 
@@ -101,7 +101,7 @@ impl<B: Buf> Stack<B> {
     #[must_use]
     #[inline]
     pub fn is_ending(&self, id: ConnectionId) -> bool {
-        self.connections.named(id).is_some_and(|connection| connection.bits.has(Bits::FIN_RECEIVED))
+        self.connections.named(id).is_some_and(|connection| connection.assembler.is_finished())
     }
 
     /// Lets go of the first `octets` octets that were read.
