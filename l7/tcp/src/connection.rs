@@ -81,26 +81,28 @@ impl State {
     }
 }
 
-/// What a connection knows. Fields that the arrival of a segment looks at come first.
+/// What a connection knows, in the order that it lies in memory: first what an exchange of a request and its answer touches, so that this
+/// is in as few lines as may be, then what belongs to handshakes and to worse.
+#[repr(C)]
 pub(crate) struct Connection<B> {
     pub(crate) tuple: Tuple,
     pub(crate) bits: Bits,
+    pub(crate) assembler: Assembler<B>,
     /// SND.UNA.
     pub(crate) unacknowledged: SequenceNumber,
     /// SND.NXT.
     pub(crate) send_next: SequenceNumber,
+    pub(crate) send: SendBuffer<B>,
+    pub(crate) window: ReceiveWindow,
+    pub(crate) delayed_ack: DelayedAck,
     /// SND.WND, scaled up.
     pub(crate) send_window: u32,
     /// The largest SND.WND so far (RFC 9293, section 3.8.6.2.1; RFC 5961, section 5).
     pub(crate) largest_window: u32,
     /// SND.WL1.
     pub(crate) window_sequence: SequenceNumber,
-    /// TS.Recent (RFC 7323, section 4.3).
-    pub(crate) timestamp_recent: u32,
     /// Last.ACK.sent (RFC 7323, section 4.3).
     pub(crate) acknowledged_last: SequenceNumber,
-    /// What is added to the clock, in milliseconds, to make timestamps of this connection.
-    pub(crate) timestamp_offset: u32,
     /// When the last segment came that was acceptable: [`Time::wrapping_millis`].
     pub(crate) heard_ms: u32,
     /// While data is in flight, when the last of it was acknowledged, or the first was sent: [`Time::wrapping_millis`]. During the
@@ -110,13 +112,6 @@ pub(crate) struct Connection<B> {
     pub(crate) control: Alarm,
     /// When the timing wheel wakes this connection, at the latest.
     pub(crate) armed: Alarm,
-    pub(crate) assembler: Assembler<B>,
-    pub(crate) window: ReceiveWindow,
-    pub(crate) delayed_ack: DelayedAck,
-    pub(crate) send: SendBuffer<B>,
-    pub(crate) recovery: Recovery,
-    /// Until it is established, the number of the listener that it comes from; then the octet after the last urgent one announced.
-    pub(crate) listener_or_urgent: u32,
     /// Changes with every connection that has this place among others.
     pub(crate) epoch: u32,
     /// The largest segment's payload as the path allows now, options that every segment has already off.
@@ -126,16 +121,25 @@ pub(crate) struct Connection<B> {
     pub(crate) events: u8,
     /// Which settings apply.
     pub(crate) profile: u8,
-    /// Retransmissions of the SYN, probes without an answer: what the control timer counts.
-    pub(crate) attempts: u8,
     /// Timeouts in a row.
     pub(crate) timeouts: u8,
-    /// The half second, modulo 2^8 and odd, in which an unacceptable segment was answered last.
-    pub(crate) answered: u8,
     /// Shift of the windows that come (RFC 7323, section 2).
     pub(crate) send_shift: u8,
-    pub(crate) ending: Option<Ending>,
+    /// Retransmissions of the SYN, probes without an answer: what the control timer counts.
+    pub(crate) attempts: u8,
     pub(crate) counts: Counts,
+    /// TS.Recent (RFC 7323, section 4.3).
+    pub(crate) timestamp_recent: u32,
+    /// What is added to the clock, in milliseconds, to make timestamps of this connection.
+    pub(crate) timestamp_offset: u32,
+    pub(crate) recovery: Recovery,
+    /// Until it is established, the number of the listener that it comes from; then the octet after the last urgent one announced.
+    pub(crate) listener_or_urgent: u32,
+    /// Segments that went again.
+    pub(crate) retransmissions: u16,
+    /// The half second, modulo 2^8 and odd, in which an unacceptable segment was answered last.
+    pub(crate) answered: u8,
+    pub(crate) ending: Option<Ending>,
 }
 
 /// What a connection counts for its [`Info`](crate::Info).
@@ -145,7 +149,6 @@ pub(crate) struct Counts {
     pub(crate) octets_received: u64,
     pub(crate) segments_in: u32,
     pub(crate) segments_out: u32,
-    pub(crate) retransmissions: u16,
 }
 
 impl<B> Epoch for Connection<B> {
@@ -186,11 +189,12 @@ impl<B: Buf> Connection<B> {
         SequenceNumber(self.listener_or_urgent)
     }
 
-    /// Reads from each of its lines of memory. The answer means nothing.
+    /// Reads from each of its lines of memory that an exchange touches. The answer means nothing.
     #[inline]
     pub(crate) fn read_ahead(&self) -> u32 {
-        let first = u32::from(self.tuple.local.port) ^ self.send_next.0 ^ self.window.end().0 ^ self.epoch;
-        first ^ self.counts.segments_in ^ self.recovery.window() ^ self.receive_next().0 ^ self.send.len()
+        let [first, _] = self.tuple.local.addr.words();
+        let middle = self.send_next.0 ^ self.send_window ^ self.counts.segments_out;
+        first as u32 ^ middle ^ self.recovery.window() ^ self.recovery.threshold()
     }
 
     /// The same of what it points to.

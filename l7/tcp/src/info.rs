@@ -94,7 +94,7 @@ impl<B: Buf> Connection<B> {
             slow_start_threshold: recovery.threshold,
             receive_space: self.window.size(self.receive_next()),
             send_window: self.send_window,
-            total_retransmissions: self.counts.retransmissions.into(),
+            total_retransmissions: self.retransmissions.into(),
             pacing_rate: recovery.pacing_rate,
             octets_acknowledged: self.counts.octets_acknowledged,
             octets_received: self.counts.octets_received,

@@ -14,7 +14,8 @@ const ALPHA: (u64, u64) = (9, 17);
 
 const _: () = assert!(size_of::<Cubic>() <= 36);
 
-/// CUBIC with HyStart++ for the first slow start.
+/// CUBIC with HyStart++ for the first slow start. Window and threshold come first: most exchanges need nothing else.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Cubic {
     window: u32,

@@ -4,7 +4,8 @@ use super::{AckEvent, CongestionControl, pace};
 use crate::Time;
 use crate::recovery::Micros;
 
-/// Slow start and additive increase.
+/// Slow start and additive increase. Window and threshold lie where those of CUBIC do.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct NewReno {
     window: u32,

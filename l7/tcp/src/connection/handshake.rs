@@ -68,7 +68,7 @@ impl<B: Buf> Connection<B> {
         let is_known = self.bits.has(Bits::PASSIVE) && self.send_next != initial;
         if self.attempts > 0 || is_known {
             self.bits.set(Bits::SYN_RETRANSMITTED);
-            self.counts.retransmissions = self.counts.retransmissions.saturating_add(1);
+            self.retransmissions = self.retransmissions.saturating_add(1);
             shared.counters.count(Counter::SynRetrans);
             shared.counters.count(Counter::RetransSegs);
         } else {
@@ -151,8 +151,8 @@ impl<B: Buf> Connection<B> {
         self.recovery = shared.recovery_for(self.profile, self.mss, self.bits.has(Bits::SACK), now);
         self.delayed_ack = DelayedAck::new();
         // Where the timer and the other side's SYN have both asked for one answer more, one was lost.
-        let is_doubled = self.attempts == 1 && self.counts.retransmissions == 2;
-        let times = if is_doubled { 1 } else { self.counts.retransmissions };
+        let is_doubled = self.attempts == 1 && self.retransmissions == 2;
+        let times = if is_doubled { 1 } else { self.retransmissions };
         self.recovery.handshake(rtt, times, now);
         self.attempts = 0;
         self.progress = now.wrapping_millis();

@@ -192,7 +192,7 @@ impl<B: Buf> Connection<B> {
         }
         let timestamps = self.timestamps(now);
         self.recovery.sent(&mut shared.flights, range, timestamps.map_or(0, |stamps| stamps.value), now);
-        self.counts.retransmissions = self.counts.retransmissions.saturating_add(1);
+        self.retransmissions = self.retransmissions.saturating_add(1);
         shared.counters.count(Counter::RetransSegs);
         shared.counters.count(match again.cause {
             Cause::Fast | Cause::Rack => Counter::FastRetrans,

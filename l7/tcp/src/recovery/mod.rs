@@ -69,7 +69,8 @@ impl Default for Settings {
     }
 }
 
-/// Loss recovery and congestion control of one connection: see the module.
+/// Loss recovery and congestion control of one connection: see the module. What is of use only when something was lost comes last.
+#[repr(C)]
 #[derive(Debug)]
 pub struct Recovery {
     flight: Option<Box<Flight>>,
@@ -78,10 +79,10 @@ pub struct Recovery {
     /// When the stretch was sent; while nothing is in flight, when the last of what was has been acknowledged.
     since: Time,
     rtt: RttEstimator,
-    congestion: Congestion,
     mss: u16,
     sack: bool,
     reordering: Reordering,
+    congestion: Congestion,
 }
 
 const _: () = assert!(size_of::<Recovery>() <= 88);

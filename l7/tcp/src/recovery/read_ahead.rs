@@ -3,6 +3,10 @@
 use super::Recovery;
 
 impl Recovery {
+    /// Where the window lies, behind all else that an exchange without losses touches.
+    #[cfg(test)]
+    pub(crate) const WINDOW: usize = core::mem::offset_of!(Recovery, congestion);
+
     /// Reads from each line of memory that [`Recovery::acknowledged`] and [`Recovery::sent`] need. The answer means nothing.
     #[inline]
     pub(crate) fn read_ahead(&self) -> u64 {

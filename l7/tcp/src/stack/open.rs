@@ -156,6 +156,7 @@ impl<B: Buf> Stack<B> {
             answered: 0,
             send_shift: 0,
             ending: None,
+            retransmissions: 0,
             counts: Default::default(),
         }
     }
