@@ -100,6 +100,12 @@ pub struct Piece<'a, B> {
 }
 
 impl<'a, B: Buf> Piece<'a, B> {
+    /// Octets of `buf` that it has.
+    #[inline]
+    pub(crate) const fn new(buf: &'a B, start: u32, length: u32) -> Self {
+        Self { buf, start, length }
+    }
+
     /// The octets of `buf` from `start` on, for who shows octets of its own as a stack shows what it received.
     #[must_use]
     pub fn of(buf: &'a B, start: usize) -> Self {
@@ -134,6 +140,8 @@ impl<'a, B: Buf> Piece<'a, B> {
 /// Views of consecutive octets, buffer by buffer.
 #[derive(Debug)]
 pub struct Pieces<'a, B> {
+    /// The only piece, where there is no queue.
+    first: Option<Piece<'a, B>>,
     queue: Option<&'a Queue<B>>,
     /// Index of the next chunk.
     next: usize,
@@ -145,7 +153,14 @@ impl<'a, B: Buf> Pieces<'a, B> {
     #[inline]
     pub(crate) fn new(queue: Option<&'a Queue<B>>, range: Range) -> Self {
         let next = queue.map_or(0, |queue| queue.first_ending_after(range.start));
-        Self { queue, next, range }
+        Self { first: None, queue, next, range }
+    }
+
+    /// A single piece.
+    #[inline]
+    pub(crate) fn one(piece: Piece<'a, B>) -> Self {
+        let first = Some(piece).filter(|piece| piece.length > 0);
+        Self { first, queue: None, next: 0, range: Range::default() }
     }
 }
 
@@ -155,7 +170,7 @@ impl<'a, B: Buf> Iterator for Pieces<'a, B> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.range.length() == 0 {
-            return None;
+            return self.first.take();
         }
         let chunk = self.queue?.at(self.next)?;
         self.next += 1;

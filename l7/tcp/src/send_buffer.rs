@@ -2,10 +2,11 @@
 //!
 //! Invariants:
 //! - octets are kept until they are acknowledged, and not a moment longer: a buffer is let go with its last octet;
-//! - an empty send buffer holds nothing on the heap;
+//! - an empty send buffer holds nothing on the heap, and neither does one with octets of a single buffer: an answer that waits to be
+//!   acknowledged is found where its connection is;
 //! - finding octets takes the logarithm of the number of chunks; pushing and releasing a chunk takes constant time.
 
-use crate::chunk::{Chunk, Pieces, Queue, Spares};
+use crate::chunk::{Chunk, Piece, Pieces, Queue, Spares};
 use crate::{Buf, Range, SequenceNumber};
 
 #[cfg(test)]
@@ -20,14 +21,25 @@ pub struct SendBuffer<B> {
     /// The sequence number of the first octet kept: SND.UNA, except before the SYN or after the FIN is acknowledged.
     start: SequenceNumber,
     length: u32,
-    queue: Option<Box<Queue<B>>>,
+    held: Held<B>,
+}
+
+/// Where the octets are.
+#[derive(Debug)]
+enum Held<B> {
+    /// There are none.
+    Nothing,
+    /// All in one buffer, from octet `first` on.
+    One { first: u32, buf: B },
+    /// In several, or in what is left of several.
+    Several(Box<Queue<B>>),
 }
 
 impl<B: Buf> SendBuffer<B> {
     /// An empty buffer; the first octet to be pushed gets the number `first`, which is ISS + 1.
     #[must_use]
     pub const fn new(first: SequenceNumber) -> Self {
-        Self { start: first, length: 0, queue: None }
+        Self { start: first, length: 0, held: Held::Nothing }
     }
 
     /// The number of the first octet that is kept.
@@ -60,7 +72,7 @@ impl<B: Buf> SendBuffer<B> {
 
     /// Gives the octets other numbers, of which the first is `first`: data may be queued before a connection has an ISS.
     pub fn renumber(&mut self, first: SequenceNumber) {
-        if let Some(queue) = &mut self.queue {
+        if let Held::Several(queue) = &mut self.held {
             queue.renumber(first);
         }
         self.start = first;
@@ -92,13 +104,37 @@ impl<B: Buf> SendBuffer<B> {
     /// Appends octets, as many as the buffer has of them, for which there is room. Returns how many.
     #[inline]
     pub(crate) fn append(&mut self, buf: B, start: u32, length: u32, spares: &mut Spares<B>) -> u32 {
+        if let Held::Nothing = self.held {
+            let available = u32::try_from(buf.octets().len()).unwrap_or(u32::MAX);
+            let first = start.min(available);
+            self.length = length.min(available - first);
+            if self.length > 0 {
+                self.held = Held::One { first, buf };
+            }
+            return self.length;
+        }
         let chunk = Chunk::new(buf, self.end(), start, length);
         let length = chunk.len();
         if length > 0 {
-            self.length += length;
-            self.queue.get_or_insert_with(|| spares.take()).push_back(chunk);
+            self.unfold(spares);
+            if let Held::Several(queue) = &mut self.held {
+                queue.push_back(chunk);
+                self.length += length;
+            }
         }
         length
+    }
+
+    /// Puts what lies in one buffer into a queue: there is more to be known of it, or more to follow.
+    fn unfold(&mut self, spares: &mut Spares<B>) {
+        self.held = match core::mem::replace(&mut self.held, Held::Nothing) {
+            Held::One { first, buf } => {
+                let mut queue = spares.take();
+                queue.push_back(Chunk::new(buf, self.start, first, self.length));
+                Held::Several(queue)
+            }
+            held => held,
+        };
     }
 
     /// Lets go of everything before `up_to`, the acknowledgement number; returns how many octets that was. A number outside what is kept
@@ -106,12 +142,20 @@ impl<B: Buf> SendBuffer<B> {
     #[inline(always)]
     pub fn acknowledge(&mut self, up_to: SequenceNumber, spares: &mut Spares<B>) -> u32 {
         let octets = up_to.octets_after(self.start).min(self.length);
-        let Some(queue) = self.queue.as_mut().filter(|_| octets > 0) else { return 0 };
+        if octets == 0 {
+            return 0;
+        }
         self.start += octets;
         self.length -= octets;
-        queue.drop_front(octets);
-        if self.length == 0 {
-            self.queue.take().into_iter().for_each(|queue| spares.give_back(queue));
+        match &mut self.held {
+            Held::One { first, .. } => *first += octets,
+            Held::Several(queue) => queue.drop_front(octets),
+            Held::Nothing => {}
+        }
+        if self.length == 0
+            && let Held::Several(queue) = core::mem::replace(&mut self.held, Held::Nothing)
+        {
+            spares.give_back(queue);
         }
         octets
     }
@@ -126,7 +170,14 @@ impl<B: Buf> SendBuffer<B> {
     pub fn pieces(&self, range: Range) -> Pieces<'_, B> {
         let start = range.start.latest(self.start);
         let end = range.end.earliest(self.end());
-        Pieces::new(self.queue.as_deref(), Range::new(start, end.octets_after(start)))
+        let length = end.octets_after(start);
+        match &self.held {
+            Held::One { first, buf } => {
+                Pieces::one(Piece::new(buf, *first + start.octets_after(self.start), length))
+            }
+            Held::Several(queue) => Pieces::new(Some(queue), Range::new(start, length)),
+            Held::Nothing => Pieces::new(None, Range::default()),
+        }
     }
 
     /// Whether a segment with the octets of `range` should have PSH: it empties the buffer (RFC 9293, MUST-61).
@@ -139,13 +190,18 @@ impl<B: Buf> SendBuffer<B> {
     /// Reads from the memory that an acknowledgement needs. The answer means nothing.
     #[inline]
     pub(crate) fn read_ahead(&self) -> u64 {
-        self.queue.as_ref().map_or(0, |queue| queue.read_ahead())
+        match &self.held {
+            Held::One { buf, .. } => buf.octets().first().map_or(0, |&octet| octet.into()),
+            Held::Several(queue) => queue.read_ahead(),
+            Held::Nothing => 0,
+        }
     }
 
     /// The last octet of all is urgent, if there is one (RFC 9293, section 3.8.5).
-    pub fn mark_urgent(&mut self) {
+    pub fn mark_urgent(&mut self, spares: &mut Spares<B>) {
         let end = self.end();
-        if let Some(queue) = &mut self.queue {
+        self.unfold(spares);
+        if let Held::Several(queue) = &mut self.held {
             queue.urgent_end = end;
         }
     }
@@ -153,13 +209,17 @@ impl<B: Buf> SendBuffer<B> {
     /// The number after the octet that was marked last; means nothing if none was since the buffer was empty.
     #[must_use]
     pub fn urgent_end(&self) -> Option<SequenceNumber> {
-        self.queue.as_ref().map(|queue| queue.urgent_end)
+        if let Held::Several(queue) = &self.held { Some(queue.urgent_end) } else { None }
     }
 
     /// Octets of memory that the buffers kept here take: a buffer that is shared counts wherever it is.
     #[must_use]
     #[inline]
     pub fn true_size(&self) -> u64 {
-        self.queue.as_ref().map_or(0, |queue| queue.true_size())
+        match &self.held {
+            Held::One { buf, .. } => buf.true_size().into(),
+            Held::Several(queue) => queue.true_size(),
+            Held::Nothing => 0,
+        }
     }
 }

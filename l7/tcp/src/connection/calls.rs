@@ -86,11 +86,11 @@ impl<B: Buf> Connection<B> {
     }
 
     /// The last octet given to send is urgent (RFC 9293, section 3.9.1.3).
-    pub(crate) fn mark_end_urgent(&mut self) {
+    pub(crate) fn mark_end_urgent(&mut self, shared: &mut Shared<B>) {
         if self.send.is_empty() || !self.state.sends() {
             return;
         }
-        self.send.mark_urgent();
+        self.send.mark_urgent(&mut shared.spares);
         self.bits.set(Bits::URGENT_SENT | Bits::ACK_NOW | Bits::OUTPUT);
     }
 }

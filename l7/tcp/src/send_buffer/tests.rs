@@ -39,12 +39,28 @@ fn octets(buffer: &SendBuffer<Counted>, from: u32, length: u32) -> Vec<u8> {
 
 #[test]
 fn the_head_is_small_and_empty_when_idle() {
-    assert!(size_of::<SendBuffer<Counted>>() <= 16);
+    assert!(size_of::<SendBuffer<Counted>>() <= 24);
     let (mut buffer, mut spares) = pushed(&[b"abc", b"def"]);
     assert_eq!(buffer.true_size(), 200);
     assert_eq!(buffer.acknowledge(FIRST + 6, &mut spares), 6);
-    assert!(buffer.is_empty() && buffer.queue.is_none());
+    assert!(buffer.is_empty() && matches!(buffer.held, Held::Nothing));
     assert_eq!(buffer.end(), FIRST + 6);
+}
+
+#[test]
+fn what_lies_in_one_buffer_takes_no_queue() {
+    let (mut buffer, mut spares) = pushed(&[b"abcdef"]);
+    assert!(matches!(buffer.held, Held::One { .. }));
+    assert_eq!(buffer.acknowledge(FIRST + 2, &mut spares), 2);
+    assert!(buffer.push(Counted(Rc::new(b"gh".to_vec())), 0..2, &mut spares).is_ok());
+    assert!(matches!(buffer.held, Held::Several(_)) && buffer.true_size() == 200);
+    assert_eq!((octets(&buffer, 2, 100), octets(&buffer, 3, 4)), (b"cdefgh".to_vec(), b"defg".to_vec()));
+    buffer.mark_urgent(&mut spares);
+    assert_eq!(buffer.urgent_end(), Some(FIRST + 8));
+    assert_eq!(buffer.acknowledge(FIRST + 8, &mut spares), 6);
+    let (mut urgent, mut spares) = pushed(&[b"abc"]);
+    urgent.mark_urgent(&mut spares);
+    assert_eq!((urgent.urgent_end(), octets(&urgent, 1, 9)), (Some(FIRST + 3), b"bc".to_vec()));
 }
 
 #[test]
@@ -101,7 +117,7 @@ fn what_is_too_much_comes_back() {
     let (mut buffer, mut spares) = pushed(&[]);
     let buf = Counted(Rc::new(vec![1]));
     assert_eq!(buffer.push(buf, 5..9, &mut spares).ok(), Some(0));
-    assert!(buffer.queue.is_none());
+    assert!(matches!(buffer.held, Held::Nothing));
 }
 
 #[derive(Clone, Debug)]
@@ -150,7 +166,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(buffer.len() as usize, model.len());
-            prop_assert_eq!(buffer.queue.is_none(), model.is_empty());
+            prop_assert_eq!(matches!(buffer.held, Held::Nothing), model.is_empty());
             let range = Range::new(SequenceNumber(start) + from, length);
             let seen: Vec<u8> = buffer.pieces(range).flat_map(|piece| piece.octets().to_vec()).collect();
             let expected = model.iter().skip(from as usize).take(length as usize);

@@ -150,7 +150,7 @@ impl<B: Buf> Stack<B> {
     /// # Errors
     /// If there is no such connection.
     pub fn mark_urgent(&mut self, id: ConnectionId) -> Result<(), NoConnection> {
-        self.connections.named_mut(id).ok_or(NoConnection)?.mark_end_urgent();
+        self.connections.named_mut(id).ok_or(NoConnection)?.mark_end_urgent(&mut self.shared);
         self.settle(id.index);
         Ok(())
     }
