@@ -43,10 +43,16 @@ impl Outliers {
 
     /// True if a backend is left alone.
     pub(super) fn is_out(&self, slot: u16, now: Time) -> bool {
-        self.0.get(usize::from(slot)).is_some_and(|seen| now < seen.out_until)
+        now < self.due(slot)
+    }
+
+    /// When a backend is no longer left alone.
+    fn due(&self, slot: u16) -> Time {
+        self.0.get(usize::from(slot)).map_or(Time(0), |seen| seen.out_until)
     }
 
     /// A backend of a cluster has failed a request, or has not. `random` draws how long it is left alone; true if it is from now on.
+    /// Half of a cluster is left alone at most: one that fails now takes the place of the one that is due first.
     pub(super) fn saw(
         &mut self,
         slot: u16,
@@ -65,9 +71,15 @@ impl Outliers {
         if !seen.is_outlier(rule) {
             return false;
         }
-        let out = cluster.backends.iter().filter(|backend| self.is_out(backend.slot, now)).count();
+        let slots = || cluster.backends.iter().map(|backend| backend.slot);
+        let out = slots().filter(|slot| self.is_out(*slot, now)).count();
         if (out + 1) * 2 > cluster.backends.len() {
-            return false;
+            let Some(first) =
+                slots().filter(|slot| self.is_out(*slot, now)).min_by_key(|slot| self.due(*slot))
+            else {
+                return false;
+            };
+            self.forget(first);
         }
         let share = f64::from(random as u32) / f64::from(u32::MAX);
         let quarantine: Duration = rule.quarantine.mul_f64(1.0 + share);
@@ -151,9 +163,22 @@ mod tests {
     fn half_of_a_cluster_stays() {
         for (backends, most) in [(1, 0), (2, 1), (3, 1), (4, 2), (7, 3)] {
             let (cluster, mut outliers) = (cluster(backends, Ejection::default()), Outliers::new(8));
-            let all = (0..backends).cycle().take(100);
-            let out = all.filter(|slot| outliers.saw(*slot, true, &cluster, Time(SECOND), 0)).count();
+            for slot in (0..backends).cycle().take(100) {
+                outliers.saw(slot, true, &cluster, Time(SECOND), 0);
+            }
+            let out = (0..backends).filter(|slot| outliers.is_out(*slot, Time(SECOND))).count();
             assert_eq!(out, most, "{backends}");
         }
+    }
+
+    #[test]
+    fn who_fails_now_is_left_alone_rather_than_who_failed_before() {
+        let (cluster, mut outliers) = (cluster(2, Ejection::default()), Outliers::new(2));
+        let fail = |outliers: &mut Outliers, slot, seconds| {
+            (0..5).filter(|_| outliers.saw(slot, true, &cluster, Time(seconds * SECOND), 0)).count()
+        };
+        assert_eq!(fail(&mut outliers, 0, 1), 1);
+        assert_eq!(fail(&mut outliers, 1, 2), 1);
+        assert!(!outliers.is_out(0, Time(2 * SECOND)) && outliers.is_out(1, Time(2 * SECOND)));
     }
 }
