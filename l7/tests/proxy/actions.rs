@@ -300,12 +300,17 @@ fn backends_may_be_told_first_whom_a_connection_is_for() {
         let mut told = cluster("all", 0, &BACKENDS);
         told.announce = Some(version);
         let site = site_of(vec![route("/", forward(|_| {}))], vec![told]);
-        let world =
-            World::new(&BACKENDS, vec![Visit::to(&["/length/1", "/length/2"]), Visit::to(&["/length/3"])]);
+        let world = World::new(
+            &BACKENDS,
+            vec![
+                Visit::to(&["/length/1", "/length/2"]),
+                Visit { after: Some(0), ..Visit::to(&["/length/3"]) },
+            ],
+        );
         let network = run(quick(), 1, Balancer::new(site), world);
         assert_eq!((statuses(&network, 0), statuses(&network, 1)), (vec![200; 2], vec![200]));
         let world = &network.left.application;
-        assert_eq!(world.accepted, world.announced.len());
+        assert_eq!((world.accepted, world.announced.len()), (3, 3), "no connection serves two");
         let source = |header: &Header| match header {
             Header::Proxied(Addresses { source, destination }) => {
                 assert_eq!(destination.to_string(), "192.0.2.10:80");

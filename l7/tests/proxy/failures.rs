@@ -31,7 +31,9 @@ fn one_after_the_other(target: &str, count: usize) -> Visit {
 
 #[test]
 fn a_connection_that_had_died_is_no_loss() {
-    let network = ask(one_site(|_, _| {}), &BACKENDS[..], vec![one_after_the_other("/once", 20)]);
+    // Nothing else may be sent once more.
+    let site = one_site(|_, cluster| (cluster.budget.burst, cluster.budget.at_once) = (0, 0));
+    let network = ask(site, &BACKENDS[..], vec![one_after_the_other("/once", 20)]);
     assert_eq!(statuses(&network, 0), [200; 20]);
     let tally = network.right.application.served.route(0).unwrap();
     assert!(tally.retries >= 9, "{}", tally.retries);
