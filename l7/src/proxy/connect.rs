@@ -32,9 +32,10 @@ impl<O: Memory> Proxy<O> {
             // It is still in the queue, or was told that it may try again.
             self.pools.leave(slot, id);
         }
+        let failed = exchange.failed;
         let backend = self.pick(now, client);
         let (Some(backend), Some(cluster)) = (backend, served.site.clusters.get(index)) else {
-            self.give_up(now, client, Cause::NoBackend);
+            self.give_up(now, client, failed.unwrap_or(Cause::NoBackend));
             return None;
         };
         let slot = backend.slot;

@@ -32,6 +32,8 @@ pub(super) struct Exchange<O> {
     pub(super) tried: Vec<u16>,
     /// A connection that lay ready was dead: the next one is a new one.
     pub(super) is_wary: bool,
+    /// The last backend said nothing: what the client is told if there is no other one.
+    pub(super) failed: Option<Cause>,
     /// This is a retry.
     pub(super) retry: Option<Ticket>,
     /// One of those that wait for a connection.
@@ -83,6 +85,7 @@ impl<O: Memory> Exchange<O> {
             attempts: 0,
             tried: Vec::new(),
             is_wary: false,
+            failed: None,
             retry: None,
             pending: None,
             sent: now,
@@ -108,7 +111,8 @@ impl<O: Memory> Exchange<O> {
     pub(super) fn may_repeat(&self, cause: Cause, was_reused: bool, retries: &Retries) -> bool {
         let is_here = self.kept.framing == Framing::None && self.head.is_some();
         let may_be_done_twice = match cause {
-            Cause::NoResponse => self.kept.is_idempotent && was_reused,
+            // A fresh connection that ends so may have been in the queue of a backend that was being stopped.
+            Cause::NoResponse => self.kept.is_safe || self.kept.is_idempotent && was_reused,
             Cause::Down => self.kept.is_idempotent,
             Cause::Unwelcome => self.kept.is_safe,
             _ => false,

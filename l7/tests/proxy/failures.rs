@@ -54,6 +54,21 @@ fn what_cannot_be_done_twice_is_not() {
 }
 
 #[test]
+fn what_is_safe_goes_elsewhere_if_a_backend_says_nothing() {
+    let requests = |method: &str| {
+        let request = format!("{method} /mute/0 HTTP/1.1\r\nHost: a\r\n\r\n");
+        Visit { pieces: vec![request.into_bytes(); 8], ..Visit::default() }
+    };
+    for (method, fine) in [("GET", true), ("PUT", false), ("POST", false)] {
+        let network = ask(one_site(|_, _| {}), &BACKENDS[..], vec![requests(method)]);
+        let statuses = statuses(&network, 0);
+        assert_ne!(failed(&network, 0, Cause::NoResponse), 0, "{method}: the first one is asked, too");
+        assert_eq!(statuses == [200; 8], fine, "{method}: {statuses:?}");
+        assert!(statuses.iter().all(|status| [200, 502].contains(status)), "{method}: {statuses:?}");
+    }
+}
+
+#[test]
 fn statuses_that_a_route_names_are_tried_elsewhere() {
     let site = |statuses: &[u16]| {
         one_site(|forward, cluster| {

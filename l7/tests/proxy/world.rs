@@ -324,6 +324,9 @@ impl Serving {
             // One of the backends is ill.
             "ill" if self.number == length => out.extend(b"HTTP/1.1 503 Ill\r\nContent-Length: 0\r\n\r\n"),
             "ill" => out.extend(format!("HTTP/1.1 200 Well\r\nContent-Length: {}\r\n\r\n{}", 1, self.number).bytes()),
+            // One of the backends is being stopped.
+            "mute" if self.number == length => return false,
+            "mute" => out.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
             "once" if self.requests > 1 => return false,
             "once" => out.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
             "upgrade" => {
