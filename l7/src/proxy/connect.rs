@@ -32,10 +32,10 @@ impl<O: Memory> Proxy<O> {
             // It is still in the queue, or was told that it may try again.
             self.pools.leave(slot, id);
         }
-        let failed = exchange.failed;
+        let cause = if exchange.is_unanswered { Cause::NoResponse } else { Cause::NoBackend };
         let backend = self.pick(now, client);
         let (Some(backend), Some(cluster)) = (backend, served.site.clusters.get(index)) else {
-            self.give_up(now, client, failed.unwrap_or(Cause::NoBackend));
+            self.give_up(now, client, cause);
             return None;
         };
         let slot = backend.slot;

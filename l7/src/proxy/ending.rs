@@ -126,7 +126,7 @@ impl<O: Memory> Proxy<O> {
             } else if cause != Cause::Down {
                 // One that is down is not picked anyway, and may be back before all is tried.
                 exchange.tried.extend(slot);
-                exchange.failed = Some(cause).filter(|cause| *cause == Cause::NoResponse);
+                exchange.is_unanswered = cause == Cause::NoResponse;
             }
             exchange.phase = Phase::Wanting;
             return;

@@ -32,8 +32,8 @@ pub(super) struct Exchange<O> {
     pub(super) tried: Vec<u16>,
     /// A connection that lay ready was dead: the next one is a new one.
     pub(super) is_wary: bool,
-    /// The last backend said nothing: what the client is told if there is no other one.
-    pub(super) failed: Option<Cause>,
+    /// The last backend said nothing, which is what the client is told if there is no other one.
+    pub(super) is_unanswered: bool,
     /// This is a retry.
     pub(super) retry: Option<Ticket>,
     /// One of those that wait for a connection.
@@ -85,7 +85,7 @@ impl<O: Memory> Exchange<O> {
             attempts: 0,
             tried: Vec::new(),
             is_wary: false,
-            failed: None,
+            is_unanswered: false,
             retry: None,
             pending: None,
             sent: now,

@@ -71,14 +71,10 @@ impl Outliers {
         if !seen.is_outlier(rule) {
             return false;
         }
-        let slots = || cluster.backends.iter().map(|backend| backend.slot);
-        let out = slots().filter(|slot| self.is_out(*slot, now)).count();
-        if (out + 1) * 2 > cluster.backends.len() {
-            let Some(first) =
-                slots().filter(|slot| self.is_out(*slot, now)).min_by_key(|slot| self.due(*slot))
-            else {
-                return false;
-            };
+        let slots = cluster.backends.iter().map(|backend| backend.slot);
+        let out = || slots.clone().filter(|slot| self.is_out(*slot, now));
+        if (out().count() + 1) * 2 > cluster.backends.len() {
+            let Some(first) = out().min_by_key(|slot| self.due(*slot)) else { return false };
             self.forget(first);
         }
         let share = f64::from(random as u32) / f64::from(u32::MAX);
